@@ -1,0 +1,1 @@
+//! Room `velociraptor/proto`.

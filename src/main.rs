@@ -1,0 +1,2 @@
+//! The program: see `README.md`.
+fn main() {}
