@@ -1,1 +1,34 @@
-//! Room `vfs`.
+//! The model: one cached virtual file system whose misses become jobs on endpoints.
+//!
+//! Owns names, paths, identities and handles, snapshots, freshness, the planner, content, and the traits `Backend`, `Store`, `Clock`,
+//! `Admission` and `Recorder` that other rooms implement. Must not know any protocol, Velociraptor, or how the store works.
+//! A walk enters at [`Vfs`].
+
+pub mod attributes;
+pub mod backend;
+pub mod clock;
+pub mod endpoint;
+pub mod error;
+pub mod freshness;
+pub mod listing;
+pub mod name;
+pub mod node;
+pub mod path;
+pub mod principal;
+pub mod snapshot;
+pub mod store;
+pub mod timestamp;
+mod vfs;
+
+pub use attributes::{Attributes, FileType};
+pub use clock::{Clock, SystemClock};
+pub use endpoint::{Endpoint, EndpointId, System};
+pub use error::{Error, ErrorKind, Result};
+pub use freshness::Freshness;
+pub use listing::Listing;
+pub use name::Profile;
+pub use node::{HANDLE_BYTES, Keys, Node, NodeKind};
+pub use path::EndpointPath;
+pub use principal::{Call, Principal, Protocol, Reason};
+pub use timestamp::Timestamp;
+pub use vfs::{Activity, Data, EndpointStatus, Found, Progress, Vfs};

@@ -1,0 +1,244 @@
+//! The `Store` trait: what survives a restart. Implemented by the room `store` and by `testing::MemoryStore`.
+//!
+//! All methods block for a short time (a point read, a batch write); the VFS calls those that move megabytes from blocking threads.
+//! Directory identities are never evicted (D33): without them a handle cannot be resolved.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::backend::{Cause, ContentLocation, Observation};
+use crate::endpoint::{Endpoint, EndpointId};
+use crate::error::Result;
+use crate::node::Identity;
+use crate::path::EndpointPath;
+use crate::timestamp::Timestamp;
+
+/// Contents are kept in chunks of this many bytes; only the last chunk of a content is shorter.
+pub const CHUNK_BYTES: usize = 1 << 20;
+
+/// Key of a directory: export and `H(own)`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct DirectoryKey {
+    /// Export, 0 above the endpoints.
+    pub export: u64,
+    /// Identity.
+    pub own: Identity,
+}
+
+/// What is kept of a directory.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct DirectoryRecord {
+    /// Identity of the directory that holds it, as 32 hex digits.
+    pub parent: IdentityText,
+    /// Where it is; how it can be listed again.
+    pub place: Place,
+    /// Number of the current listing; 0: never listed. Counts up, never repeats.
+    pub generation: u32,
+    /// When and by which job the current listing was seen.
+    pub listing: Option<ListingRecord>,
+    /// The last attempt failed, if it came after the current listing.
+    pub failure: Option<FailureRecord>,
+}
+
+/// An identity as text, for records.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct IdentityText(pub Identity);
+
+impl serde::Serialize for IdentityText {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+        serializer.collect_str(&format_args!("{:032x}", self.0.0))
+    }
+}
+
+impl<'de> serde::Deserialize<'de> for IdentityText {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
+        let text = <std::borrow::Cow<'de, str>>::deserialize(deserializer)?;
+        let value = u128::from_str_radix(&text, 16).map_err(serde::de::Error::custom)?;
+        Ok(IdentityText(Identity(value)))
+    }
+}
+
+/// What a directory is.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Place {
+    /// A directory of an endpoint (an accessor's root included).
+    Endpoint(EndpointPath),
+    /// `/C.xxxx`: the accessors.
+    Accessors(EndpointId),
+    /// `.raptorgate` of the directory with this identity.
+    Meta {
+        /// The directory that it tells about.
+        of: IdentityText,
+    },
+    /// `.raptorgate/file` of the directory with this identity.
+    MetaFiles {
+        /// The directory that it tells about.
+        of: IdentityText,
+    },
+}
+
+/// The current listing of a directory.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct ListingRecord {
+    /// When and by which job.
+    pub observation: Observation,
+    /// Number of entries.
+    pub entries: u32,
+}
+
+/// A failed attempt to list.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct FailureRecord {
+    /// When.
+    pub at: Timestamp,
+    /// Which job, if one was started.
+    pub job: Option<Arc<str>>,
+    /// What sort.
+    pub cause: Cause,
+    /// In words.
+    pub message: Arc<str>,
+}
+
+/// What is kept of a file: its collected versions, oldest first.
+#[derive(Debug, Clone, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
+pub struct FileRecord {
+    /// Collected versions.
+    pub collected: Vec<Collected>,
+}
+
+/// The bytes of one version of a file (D44). A version binds to at most one of these, for ever (D6).
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Collected {
+    /// The version (D6) that this was collected for.
+    pub version: u32,
+    /// Size as listed when the collection was started.
+    pub listed_size: u64,
+    /// Modification time as listed when the collection was started.
+    pub listed_modified: Option<Timestamp>,
+    /// Bytes of content.
+    pub size: u64,
+    /// Where the server keeps it.
+    pub location: ContentLocation,
+    /// Stored with holes.
+    pub sparse: bool,
+    /// When and by which job.
+    pub observation: Observation,
+    /// SHA-256 by the endpoint (D8), lower-case hex.
+    pub sha256_endpoint: Option<String>,
+    /// Hashes over the bytes that the gateway received whole (D8).
+    pub digests: Option<Digests>,
+}
+
+/// Hashes that the gateway computed over a whole content (D8), lower-case hex.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Digests {
+    /// SHA-256.
+    pub sha256: String,
+    /// SHA-1, for look-ups.
+    pub sha1: String,
+    /// MD5, for look-ups.
+    pub md5: String,
+    /// Bytes hashed.
+    pub length: u64,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// Key of a content in the store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ContentKey(pub u128);
+
+/// How much the store holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize)]
+pub struct Usage {
+    /// Directories known by identity.
+    pub directories: u64,
+    /// Bytes of listings and records on disk.
+    pub listing_bytes: u64,
+    /// Bytes of contents on disk.
+    pub content_bytes: u64,
+}
+
+/// What survives a restart.
+pub trait Store: Send + Sync + 'static {
+    /// The record of a directory.
+    ///
+    /// # Errors
+    /// `Backend` if the disk fails or the record is damaged.
+    fn directory(&self, key: DirectoryKey) -> Result<Option<DirectoryRecord>>;
+
+    /// Writes records of directories, all or none.
+    ///
+    /// # Errors
+    /// `Backend` if the disk fails.
+    fn put_directories(&self, records: &[(DirectoryKey, DirectoryRecord)]) -> Result<()>;
+
+    /// Publishes a listing: the record and its rows ([`crate::snapshot::Rows::encode`]) of `record.generation`, both or none (D33).
+    /// The generation before stays readable; older ones go.
+    ///
+    /// # Errors
+    /// `Backend` if the disk fails.
+    fn publish(&self, key: DirectoryKey, record: &DirectoryRecord, rows: &[u8]) -> Result<()>;
+
+    /// The encoded rows of one generation of a directory, `None` if they are gone.
+    ///
+    /// # Errors
+    /// `Backend` if the disk fails.
+    fn rows(&self, key: DirectoryKey, generation: u32) -> Result<Option<Bytes>>;
+
+    /// The file records of a directory.
+    ///
+    /// # Errors
+    /// `Backend` if the disk fails.
+    fn files(&self, directory: DirectoryKey) -> Result<Vec<(Identity, FileRecord)>>;
+
+    /// Writes the record of one file of a directory.
+    ///
+    /// # Errors
+    /// `Backend` if the disk fails.
+    fn put_file(&self, directory: DirectoryKey, own: Identity, record: &FileRecord) -> Result<()>;
+
+    /// All directories of an endpoint with a listing, for `bodyfile` and searches. Calls `visit` until it returns false.
+    ///
+    /// # Errors
+    /// `Backend` if the disk fails.
+    fn each_directory(&self, export: u64, visit: &mut dyn FnMut(DirectoryKey, DirectoryRecord) -> bool) -> Result<()>;
+
+    /// The endpoints known when the gateway last ran.
+    ///
+    /// # Errors
+    /// `Backend` if the disk fails.
+    fn endpoints(&self) -> Result<Vec<Endpoint>>;
+
+    /// Writes an endpoint.
+    ///
+    /// # Errors
+    /// `Backend` if the disk fails.
+    fn put_endpoint(&self, endpoint: &Endpoint) -> Result<()>;
+
+    /// One chunk of a content, verified by its checksum; `None` if it is not here. Never bytes that were not written whole.
+    ///
+    /// # Errors
+    /// `Backend` if the disk fails. A damaged chunk is `None` and logged.
+    fn chunk(&self, content: ContentKey, index: u64) -> Result<Option<Bytes>>;
+
+    /// Writes one chunk of a content.
+    ///
+    /// # Errors
+    /// `Backend` if the disk fails or is full.
+    fn put_chunk(&self, content: ContentKey, index: u64, bytes: &[u8]) -> Result<()>;
+
+    /// How many chunks of a content are here.
+    ///
+    /// # Errors
+    /// `Backend` if the disk fails.
+    fn chunk_count(&self, content: ContentKey) -> Result<u64>;
+
+    /// How much the store holds.
+    ///
+    /// # Errors
+    /// `Backend` if the disk fails.
+    fn usage(&self) -> Result<Usage>;
+}

@@ -1,0 +1,260 @@
+//! The face of the room: everything a front end calls.
+//!
+//! Methods ending in `_now` answer from memory, never wait, never block and allocate nothing but the answer; `None` means "ask the
+//! `async` form", which may wait up to `call.hold` and then says `Later`.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures_util::stream::BoxStream;
+
+use crate::attributes::Attributes;
+use crate::endpoint::Endpoint;
+use crate::error::Result;
+use crate::freshness::Freshness;
+use crate::listing::Listing;
+use crate::node::{HANDLE_BYTES, Node};
+use crate::principal::Call;
+use crate::timestamp::Timestamp;
+
+/// The virtual file system. Cheap to clone.
+#[derive(Clone)]
+pub struct Vfs {}
+
+/// Content as READ serves it.
+#[derive(Debug, Clone)]
+pub struct Data {
+    /// The bytes, in order, shared with the cache.
+    pub segments: Vec<Bytes>,
+    /// They reach the end of the content.
+    pub eof: bool,
+    /// Attributes of the version that was read.
+    pub attributes: Attributes,
+}
+
+impl Data {
+    /// Number of bytes.
+    pub fn len(&self) -> usize {
+        self.segments.iter().map(Bytes::len).sum()
+    }
+
+    /// No bytes: at or past the end.
+    pub fn is_empty(&self) -> bool {
+        self.segments.iter().all(Bytes::is_empty)
+    }
+}
+
+/// An object and what is known of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Found {
+    /// The object.
+    pub node: Node,
+    /// Its attributes.
+    pub attributes: Attributes,
+}
+
+/// News of a refresh or a collection that somebody watches.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+#[serde(tag = "progress", rename_all = "snake_case")]
+pub enum Progress {
+    /// Queued, waiting for the endpoint.
+    Queued {
+        /// The job (flow id), if one was started; `None` if it joined one or needs none.
+        job: Option<Arc<str>>,
+    },
+    /// The endpoint has it.
+    Delivered,
+    /// So far.
+    Running {
+        /// Rows listed.
+        rows: u64,
+        /// Bytes collected.
+        bytes: u64,
+    },
+    /// Done.
+    Done {
+        /// In words.
+        message: Arc<str>,
+    },
+    /// Failed.
+    Failed {
+        /// In words.
+        message: Arc<str>,
+    },
+}
+
+/// An endpoint as status pages show it.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct EndpointStatus {
+    /// What the server says of it.
+    #[serde(flatten)]
+    pub endpoint: Endpoint,
+    /// Connected, as far as is known.
+    pub online: bool,
+    /// Jobs of the gateway that are under way on it.
+    pub jobs: usize,
+}
+
+/// One piece of work under way, or one that ended lately.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct Activity {
+    /// The job (flow id), once it has one.
+    pub job: Option<Arc<str>>,
+    /// The endpoint.
+    pub endpoint: Arc<str>,
+    /// What is listed or collected.
+    pub path: String,
+    /// `list` or `collect`.
+    pub work: &'static str,
+    /// For whom.
+    pub principal: Arc<str>,
+    /// Since when.
+    pub started: Timestamp,
+    /// Rows so far.
+    pub rows: u64,
+    /// Bytes so far.
+    pub bytes: u64,
+    /// The end, in words; `None` while it runs.
+    pub ended: Option<Arc<str>>,
+}
+
+impl Vfs {
+    /// All endpoints.
+    pub fn endpoints(&self) -> Vec<EndpointStatus> {
+        todo!()
+    }
+
+    /// Work under way and work that ended lately, newest first.
+    pub fn activity(&self) -> Vec<Activity> {
+        todo!()
+    }
+
+    /// All that is known of an object, for people and tools: exact times, real mode, raw link, copies, hashes, flow, by whom (D20).
+    ///
+    /// # Errors
+    /// `Stale` if it is gone for good.
+    pub async fn provenance(&self, _node: &Node) -> Result<serde_json::Value> {
+        todo!()
+    }
+
+    /// The 64 bytes that name `node`, for ever.
+    pub fn handle(&self, _node: &Node) -> [u8; HANDLE_BYTES] {
+        todo!()
+    }
+
+    /// Verifies a handle.
+    ///
+    /// # Errors
+    /// `Invalid` or `Stale`, see [`crate::node::Keys::decode`].
+    pub fn node(&self, _handle: &[u8]) -> Result<Node> {
+        todo!()
+    }
+
+    /// Attributes from the last known listing of any age (D35).
+    pub fn attributes_now(&self, _node: &Node) -> Option<Result<Attributes>> {
+        todo!()
+    }
+
+    /// Attributes, waiting only for a size that nothing but reading tells (D7).
+    ///
+    /// # Errors
+    /// `Stale` if the object is gone for good.
+    pub async fn attributes(&self, _node: &Node, _call: &Call) -> Result<Attributes> {
+        todo!()
+    }
+
+    /// The child called `name` (spelled in `call.profile`), if the answer is in memory (D35).
+    pub fn lookup_now(&self, _directory: &Node, _name: &str, _call: &Call) -> Option<Result<Found>> {
+        todo!()
+    }
+
+    /// The child called `name` (spelled in `call.profile`); `.` and `..` are the front end's business ([`Vfs::parent`]).
+    ///
+    /// # Errors
+    /// `Absent` only by a fresh listing, `Later`, `Offline`, …
+    pub async fn lookup(&self, _directory: &Node, _name: &str, _call: &Call) -> Result<Found> {
+        todo!()
+    }
+
+    /// The directory that holds `node`; `/` for `/`.
+    ///
+    /// # Errors
+    /// `Stale` if it is gone for good.
+    pub async fn parent(&self, _node: &Node) -> Result<Found> {
+        todo!()
+    }
+
+    /// The listing to serve, if it is in memory and needs no waiting. May start a refresh in the background.
+    pub fn list_now(&self, _directory: &Node, _call: &Call) -> Option<Result<Listing>> {
+        todo!()
+    }
+
+    /// The listing to serve to a reader who begins (D35).
+    ///
+    /// # Errors
+    /// `Later`, `Offline`, `Denied`, `NotDirectory`, …; never an empty listing for a failure.
+    pub async fn list(&self, _directory: &Node, _call: &Call) -> Result<Listing> {
+        todo!()
+    }
+
+    /// The listing of an earlier generation, for a reader who goes on (D28). If that is truly gone, the newest, with
+    /// [`Listing::generation`] telling so.
+    pub fn list_at_now(&self, _directory: &Node, _generation: u32) -> Option<Result<Listing>> {
+        todo!()
+    }
+
+    /// As [`Vfs::list_at_now`], reading from the store if need be.
+    ///
+    /// # Errors
+    /// As [`Vfs::list`].
+    pub async fn list_at(&self, _directory: &Node, _generation: u32, _call: &Call) -> Result<Listing> {
+        todo!()
+    }
+
+    /// Content from memory.
+    pub fn read_now(&self, _file: &Node, _offset: u64, _length: u32, _call: &Call) -> Option<Result<Data>> {
+        todo!()
+    }
+
+    /// Content, collecting the file if need be. Short only at the end of the content.
+    ///
+    /// # Errors
+    /// See D19.
+    pub async fn read(&self, _file: &Node, _offset: u64, _length: u32, _call: &Call) -> Result<Data> {
+        todo!()
+    }
+
+    /// The target of a link as it is safe to serve (D1).
+    ///
+    /// # Errors
+    /// `Unsupported` if it is none.
+    pub async fn read_link(&self, _link: &Node) -> Result<String> {
+        todo!()
+    }
+
+    /// Walks from `/` along `names` (spelled in `call.profile`), following links on the way and, if `follow`, at the end.
+    ///
+    /// # Errors
+    /// As [`Vfs::lookup`].
+    pub async fn resolve(&self, _names: &[&str], _follow: bool, _call: &Call) -> Result<Found> {
+        todo!()
+    }
+
+    /// What is known of a directory's listing.
+    ///
+    /// # Errors
+    /// `NotDirectory`, `Stale`.
+    pub async fn freshness(&self, _directory: &Node) -> Result<Freshness> {
+        todo!()
+    }
+
+    /// Lists a directory anew, `depth` further levels too, and tells how it goes. Goes on if the stream is dropped.
+    pub fn refresh(&self, _directory: &Node, _depth: u32, _call: &Call) -> BoxStream<'static, Progress> {
+        todo!()
+    }
+
+    /// Collects a file whole and tells how it goes. Goes on if the stream is dropped.
+    pub fn collect(&self, _file: &Node, _call: &Call) -> BoxStream<'static, Progress> {
+        todo!()
+    }
+}
