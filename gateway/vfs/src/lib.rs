@@ -7,17 +7,25 @@
 pub mod attributes;
 pub mod backend;
 pub mod clock;
+mod content;
 pub mod endpoint;
 pub mod error;
+mod flight;
 pub mod freshness;
 pub mod listing;
+mod meta;
 pub mod name;
 pub mod node;
 pub mod path;
+mod planner;
 pub mod principal;
+pub mod settings;
 pub mod snapshot;
 pub mod store;
+#[cfg(feature = "testing")]
+pub mod testing;
 pub mod timestamp;
+mod tree;
 mod vfs;
 
 pub use attributes::{Attributes, FileType};
@@ -30,5 +38,6 @@ pub use name::Profile;
 pub use node::{HANDLE_BYTES, Keys, Node, NodeKind};
 pub use path::EndpointPath;
 pub use principal::{Call, Principal, Protocol, Reason};
+pub use settings::Settings;
 pub use timestamp::Timestamp;
-pub use vfs::{Activity, Data, EndpointStatus, Found, Progress, Vfs};
+pub use vfs::{Activity, Data, EndpointStatus, Found, Parts, Progress, Vfs};

@@ -1,18 +1,26 @@
 //! A listing as front ends read it: a pinned snapshot, with attributes, handles, spelled names and cookies.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use crate::attributes::Attributes;
 use crate::name::Profile;
 use crate::node::Node;
 use crate::timestamp::Timestamp;
+use crate::tree::{Directory, Loaded};
+use crate::vfs::Inner;
 
 /// Where entries' cookies begin: 0 is the start, 1 and 2 are `.` and `..`.
 pub const FIRST_COOKIE: u64 = 3;
 
 /// One generation of one directory, pinned while it is being read.
 #[derive(Clone)]
-pub struct Listing {}
+pub struct Listing {
+    inner: Arc<Inner>,
+    directory: Arc<Directory>,
+    loaded: Arc<Loaded>,
+    now: Timestamp,
+}
 
 /// Splits a cookie into generation and ordinal of the *next* entry (D28).
 /// Cookies 0, 1 and 2 (start, after `.`, after `..`) have no generation.
@@ -23,9 +31,23 @@ pub fn split_cookie(cookie: u64) -> Option<(u32, u32)> {
 }
 
 impl Listing {
+    pub(crate) fn new(
+        inner: Arc<Inner>,
+        directory: Arc<Directory>,
+        loaded: Arc<Loaded>,
+    ) -> Listing {
+        let now = inner.clock.now();
+        Listing {
+            inner,
+            directory,
+            loaded,
+            now,
+        }
+    }
+
     /// Number of entries.
     pub fn len(&self) -> u32 {
-        todo!()
+        self.loaded.snapshot.len()
     }
 
     /// No entries.
@@ -35,22 +57,35 @@ impl Listing {
 
     /// Number of this listing in its directory's history.
     pub fn generation(&self) -> u32 {
-        todo!()
+        self.loaded.generation
     }
 
     /// The directory itself.
-    pub fn directory(&self) -> (Node, Attributes) {
-        todo!()
+    pub fn directory(&self) -> Node {
+        self.directory.node
     }
 
-    /// The name of the entry at `ordinal`, spelled for `profile`.
-    pub fn name(&self, _ordinal: u32, _profile: Profile) -> Cow<'_, str> {
-        todo!()
+    /// The name of the entry at `ordinal`, spelled for `profile`. Empty past the end.
+    pub fn name(&self, ordinal: u32, profile: Profile) -> Cow<'_, str> {
+        match self.loaded.snapshot.entry(ordinal) {
+            Some(entry) => self.loaded.snapshot.spelled(&entry, profile),
+            None => Cow::Borrowed(""),
+        }
     }
 
     /// The entry at `ordinal` as an object, with its attributes.
-    pub fn entry(&self, _ordinal: u32) -> Option<(Node, Attributes)> {
-        todo!()
+    pub fn entry(&self, ordinal: u32) -> Option<(Node, Attributes)> {
+        let entry = self.loaded.snapshot.entry(ordinal)?;
+        let state = self.directory.state();
+        let found = self
+            .inner
+            .found_at(&self.directory, &state, &entry, self.now);
+        Some((found.node, found.attributes))
+    }
+
+    /// The raw target of the link at `ordinal`, as the endpoint says.
+    pub fn raw_link(&self, ordinal: u32) -> Option<&str> {
+        self.loaded.snapshot.rows().row(ordinal)?.link()
     }
 
     /// Cookie of the entry at `ordinal`: generation << 32 | ordinal + 3, below 2^63 (D28).
@@ -60,6 +95,10 @@ impl Listing {
 
     /// When the endpoint was seen so; `None` for the gateway's own directories.
     pub fn seen(&self) -> Option<Timestamp> {
-        todo!()
+        self.directory
+            .state()
+            .listing
+            .as_ref()
+            .map(|listing| listing.observation.seen)
     }
 }

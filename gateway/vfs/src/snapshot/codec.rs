@@ -22,7 +22,9 @@ pub enum DecodeError {
 impl Rows {
     /// The bytes that the store keeps.
     pub fn encode(&self) -> Vec<u8> {
-        let mut out = Vec::with_capacity(HEADER + self.records.len() * RECORD + self.extras.len() * EXTRA + self.arena.len());
+        let mut out = Vec::with_capacity(
+            HEADER + self.records.len() * RECORD + self.extras.len() * EXTRA + self.arena.len(),
+        );
         out.extend_from_slice(&MAGIC);
         out.extend_from_slice(&[0; 8]);
         for count in [self.records.len(), self.extras.len(), self.arena.len()] {
@@ -66,13 +68,23 @@ impl Rows {
         if xxhash_rust::xxh3::xxh3_64(reader.bytes) != checksum {
             return Err(DecodeError::Checksum);
         }
-        let [records, extras, arena] = [reader.u32()? as usize, reader.u32()? as usize, reader.u32()? as usize];
-        let expected = records.checked_mul(RECORD).and_then(|sum| sum.checked_add(extras.checked_mul(EXTRA)?))
+        let [records, extras, arena] = [
+            reader.u32()? as usize,
+            reader.u32()? as usize,
+            reader.u32()? as usize,
+        ];
+        let expected = records
+            .checked_mul(RECORD)
+            .and_then(|sum| sum.checked_add(extras.checked_mul(EXTRA)?))
             .and_then(|sum| sum.checked_add(arena));
         if expected != Some(reader.bytes.len()) {
             return Err(DecodeError::Format);
         }
-        let mut rows = Rows { records: Vec::with_capacity(records), extras: Vec::with_capacity(extras), arena: Vec::new() };
+        let mut rows = Rows {
+            records: Vec::with_capacity(records),
+            extras: Vec::with_capacity(extras),
+            arena: Vec::new(),
+        };
         for _ in 0..records {
             rows.records.push(reader.record(arena)?);
         }
@@ -81,12 +93,27 @@ impl Rows {
             for span in &mut spans {
                 *span = reader.span(arena, true)?;
             }
-            rows.extras.push(Extra { shown: spans[0], link: spans[1], inline: spans[2], details: spans[3] });
+            rows.extras.push(Extra {
+                shown: spans[0],
+                link: spans[1],
+                inline: spans[2],
+                details: spans[3],
+            });
         }
         rows.arena = reader.bytes.to_vec();
-        let extras_exist = rows.records.iter().all(|record| record.extra == NO_EXTRA || (record.extra as usize) < extras);
-        let names_are_text = rows.records.iter().all(|record| std::str::from_utf8(rows.bytes(record.name)).is_ok());
-        if extras_exist && names_are_text { Ok(rows) } else { Err(DecodeError::Format) }
+        let extras_exist = rows
+            .records
+            .iter()
+            .all(|record| record.extra == NO_EXTRA || (record.extra as usize) < extras);
+        let names_are_text = rows
+            .records
+            .iter()
+            .all(|record| std::str::from_utf8(rows.bytes(record.name)).is_ok());
+        if extras_exist && names_are_text {
+            Ok(rows)
+        } else {
+            Err(DecodeError::Format)
+        }
     }
 }
 
@@ -101,7 +128,10 @@ struct Reader<'a> {
 
 impl Reader<'_> {
     fn take<const N: usize>(&mut self) -> Result<[u8; N], DecodeError> {
-        let (head, tail) = self.bytes.split_first_chunk::<N>().ok_or(DecodeError::Format)?;
+        let (head, tail) = self
+            .bytes
+            .split_first_chunk::<N>()
+            .ok_or(DecodeError::Format)?;
         self.bytes = tail;
         Ok(*head)
     }
@@ -115,10 +145,19 @@ impl Reader<'_> {
     }
 
     fn span(&mut self, arena: usize, optional: bool) -> Result<Span, DecodeError> {
-        let span = Span { offset: self.u32()?, length: self.u32()? };
+        let span = Span {
+            offset: self.u32()?,
+            length: self.u32()?,
+        };
         let absent = optional && span == Span::NONE;
-        let fits = (span.offset as usize).checked_add(span.length as usize).is_some_and(|end| end <= arena);
-        if absent || fits { Ok(span) } else { Err(DecodeError::Format) }
+        let fits = (span.offset as usize)
+            .checked_add(span.length as usize)
+            .is_some_and(|end| end <= arena);
+        if absent || fits {
+            Ok(span)
+        } else {
+            Err(DecodeError::Format)
+        }
     }
 
     fn record(&mut self, arena: usize) -> Result<Record, DecodeError> {
@@ -136,7 +175,16 @@ impl Reader<'_> {
         let mode = u16::from_le_bytes(self.take()?);
         let [file_type, flags] = self.take::<2>()?;
         let file_type = FileType::from_byte(file_type).ok_or(DecodeError::Format)?;
-        Ok(Record { name, size, seconds, nanos, extra, mode, file_type, flags })
+        Ok(Record {
+            name,
+            size,
+            seconds,
+            nanos,
+            extra,
+            mode,
+            file_type,
+            flags,
+        })
     }
 }
 
@@ -148,7 +196,10 @@ mod tests {
     use proptest::prelude::*;
 
     fn time() -> impl Strategy<Value = Option<Timestamp>> {
-        proptest::option::of((any::<i64>(), 0u32..1_000_000_000).prop_map(|(seconds, nanos)| Timestamp { seconds, nanos }))
+        proptest::option::of(
+            (any::<i64>(), 0u32..1_000_000_000)
+                .prop_map(|(seconds, nanos)| Timestamp { seconds, nanos }),
+        )
     }
 
     prop_compose! {

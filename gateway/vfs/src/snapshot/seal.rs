@@ -1,9 +1,11 @@
 //! Sealing rows for a place in the tree: identities and the indices by identity, shown name and folded name.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::OnceLock;
 
 use super::rows::{Row, Rows};
+use crate::name::Profile;
 use crate::node::{Identity, Keys};
 
 /// One directory as one job saw it, ready to be served.
@@ -21,6 +23,9 @@ pub struct Snapshot {
 }
 
 const FREE: u32 = u32::MAX;
+/// Bytes of the longest name that every client takes.
+pub const NAME_MAX: usize = 255;
+const SHORTENED_TAIL: usize = 17;
 
 impl Snapshot {
     /// Seals `rows` as the content of the directory `parent`.
@@ -37,7 +42,9 @@ impl Snapshot {
             parent,
         };
         for ordinal in 0..u32::try_from(count).unwrap_or(FREE) {
-            let Some(row) = snapshot.rows.row(ordinal) else { break };
+            let Some(row) = snapshot.rows.row(ordinal) else {
+                break;
+            };
             let name = row.name();
             let mut identity = keys.child(parent, name, 0);
             // Names that were no UTF-8 can look alike: they stay separate objects (D7).
@@ -82,7 +89,11 @@ impl Snapshot {
     pub fn entry(&self, ordinal: u32) -> Option<Entry<'_>> {
         let row = self.rows.row(ordinal)?;
         let identity = *self.identities.get(ordinal as usize)?;
-        Some(Entry { row, identity, ordinal })
+        Some(Entry {
+            row,
+            identity,
+            ordinal,
+        })
     }
 
     /// The entry with this identity.
@@ -114,6 +125,39 @@ impl Snapshot {
             map
         });
         self.entry(*folded.get(&fold(name))?)
+    }
+
+    /// The name of an entry as a client of `profile` sees it. Names longer than [`NAME_MAX`] bytes would make the Linux client
+    /// refuse the whole listing (it takes 255), so they are cut and end in `~` and 16 hex digits of the identity.
+    pub fn spelled<'a>(&self, entry: &Entry<'a>, profile: Profile) -> Cow<'a, str> {
+        let spelled = profile.spell(entry.row.shown());
+        if spelled.len() <= NAME_MAX {
+            return spelled;
+        }
+        let mut cut = NAME_MAX - SHORTENED_TAIL;
+        while !spelled.is_char_boundary(cut) {
+            cut -= 1;
+        }
+        Cow::Owned(format!(
+            "{}~{:016x}",
+            &spelled[..cut],
+            entry.identity.0 >> 64
+        ))
+    }
+
+    /// The entry that is shown under this shortened name ([`Snapshot::spelled`]).
+    pub fn by_shortened_name(&self, name: &str) -> Option<Entry<'_>> {
+        if name.len() < NAME_MAX - SHORTENED_TAIL - 3 || name.len() > NAME_MAX {
+            return None;
+        }
+        let (_, digits) = name
+            .rsplit_once('~')
+            .filter(|(_, digits)| digits.len() == 16)?;
+        let high = u64::from_str_radix(digits, 16).ok()?;
+        self.entries().find(|entry| {
+            entry.identity.0 >> 64 == u128::from(high)
+                && entry.row.shown().len() + SHORTENED_TAIL > NAME_MAX
+        })
     }
 
     /// All entries in the job's order.
@@ -161,8 +205,13 @@ impl Snapshot {
             }
         }
         for (letter, ordinal) in found {
-            for alias in [letter.to_ascii_uppercase().to_string(), letter.to_ascii_lowercase().to_string()] {
-                self.aliases.entry(alias.into_boxed_str()).or_insert(ordinal);
+            for alias in [
+                letter.to_ascii_uppercase().to_string(),
+                letter.to_ascii_lowercase().to_string(),
+            ] {
+                self.aliases
+                    .entry(alias.into_boxed_str())
+                    .or_insert(ordinal);
             }
         }
     }
@@ -186,7 +235,13 @@ fn fold(name: &str) -> Box<str> {
                 _ => character,
             }
         })
-        .map(|character| if character.is_ascii() { character.to_ascii_lowercase() } else { character })
+        .map(|character| {
+            if character.is_ascii() {
+                character.to_ascii_lowercase()
+            } else {
+                character
+            }
+        })
         .collect::<String>()
         .into_boxed_str()
 }
@@ -238,7 +293,8 @@ mod tests {
     fn names_that_look_alike_stay_separate_objects() {
         let (snapshot, keys) = sealed(&["a\u{fffd}", "b", "a\u{fffd}"]);
         assert_eq!(snapshot.len(), 3);
-        let identities: std::collections::HashSet<_> = snapshot.entries().map(|entry| entry.identity).collect();
+        let identities: std::collections::HashSet<_> =
+            snapshot.entries().map(|entry| entry.identity).collect();
         assert_eq!(identities.len(), 3);
         assert_eq!(snapshot.by_name("a\u{fffd}", &keys).unwrap().ordinal, 0);
     }
@@ -247,10 +303,17 @@ mod tests {
     fn drives_are_found_with_and_without_colon() {
         let keys = Keys::new(&[1; 32]);
         let mut rows = Rows::new();
-        assert!(rows.push(&EntryFields { shown: Some("C:"), ..fields(r"\\.\C:") }));
+        assert!(rows.push(&EntryFields {
+            shown: Some("C:"),
+            ..fields(r"\\.\C:")
+        }));
         let snapshot = Snapshot::seal(rows, Identity(5), &keys);
         for name in [r"\\.\C:", "C:", "C", "c"] {
-            assert_eq!(snapshot.by_name(name, &keys).map(|entry| entry.ordinal), Some(0), "{name}");
+            assert_eq!(
+                snapshot.by_name(name, &keys).map(|entry| entry.ordinal),
+                Some(0),
+                "{name}"
+            );
         }
         assert!(snapshot.by_name("D", &keys).is_none());
         assert_eq!(snapshot.by_folded_name("c:").unwrap().ordinal, 0);
@@ -260,9 +323,31 @@ mod tests {
     fn folding_finds_the_stored_spelling() {
         let (snapshot, keys) = sealed(&["Windows", "Grüße", "STRASSE"]);
         assert!(snapshot.by_name("windows", &keys).is_none());
-        assert_eq!(snapshot.by_folded_name("WINDOWS").unwrap().row.name(), "Windows");
-        assert_eq!(snapshot.by_folded_name("GRÜßE").unwrap().row.name(), "Grüße");
+        assert_eq!(
+            snapshot.by_folded_name("WINDOWS").unwrap().row.name(),
+            "Windows"
+        );
+        assert_eq!(
+            snapshot.by_folded_name("GRÜßE").unwrap().row.name(),
+            "Grüße"
+        );
         assert!(snapshot.by_folded_name("straße").is_none());
+    }
+
+    #[test]
+    fn names_too_long_for_the_client_are_cut_and_found_again() {
+        let long = "ö".repeat(200);
+        let other = format!("{long}x");
+        let (snapshot, _) = sealed(&[&long, &other, "short"]);
+        let mut seen = std::collections::HashSet::new();
+        for entry in snapshot.entries().take(2) {
+            let spelled = snapshot.spelled(&entry, Profile::Posix).into_owned();
+            assert!(spelled.len() <= NAME_MAX && seen.insert(spelled.clone()));
+            assert_eq!(
+                snapshot.by_shortened_name(&spelled).unwrap().ordinal,
+                entry.ordinal
+            );
+        }
     }
 
     proptest! {

@@ -3,23 +3,56 @@
 //! Methods ending in `_now` answer from memory, never wait, never block and allocate nothing but the answer; `None` means "ask the
 //! `async` form", which may wait up to `call.hold` and then says `Later`.
 
+mod attributes;
+mod inner;
+mod list;
+mod lookup;
+mod resolve;
+mod watch;
+
 use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::stream::BoxStream;
 
+pub(crate) use inner::Inner;
+
 use crate::attributes::Attributes;
+use crate::backend::Backend;
+use crate::clock::Clock;
 use crate::endpoint::Endpoint;
 use crate::error::Result;
 use crate::freshness::Freshness;
 use crate::listing::Listing;
-use crate::node::{HANDLE_BYTES, Node};
-use crate::principal::Call;
+use crate::node::{HANDLE_BYTES, Keys, Node};
+use crate::principal::{Admission, Call, Recorder};
+use crate::settings::Settings;
+use crate::store::Store;
 use crate::timestamp::Timestamp;
+
+/// What the VFS is made of.
+pub struct Parts {
+    /// Reaches endpoints.
+    pub backend: Arc<dyn Backend>,
+    /// What survives a restart.
+    pub store: Arc<dyn Store>,
+    /// What time it is.
+    pub clock: Arc<dyn Clock>,
+    /// What handles are made with.
+    pub keys: Keys,
+    /// Judges demands that cost an endpoint something.
+    pub admission: Arc<dyn Admission>,
+    /// Takes events for the ledger.
+    pub recorder: Arc<dyn Recorder>,
+    /// How to behave.
+    pub settings: Settings,
+}
 
 /// The virtual file system. Cheap to clone.
 #[derive(Clone)]
-pub struct Vfs {}
+pub struct Vfs {
+    pub(crate) inner: Arc<Inner>,
+}
 
 /// Content as READ serves it.
 #[derive(Debug, Clone)]
@@ -119,142 +152,163 @@ pub struct Activity {
 }
 
 impl Vfs {
+    /// A VFS of these parts. Must be called inside a tokio runtime: it starts to follow the server's endpoints.
+    ///
+    /// # Errors
+    /// `Backend` if the store cannot be read.
+    pub fn new(parts: Parts) -> Result<Vfs> {
+        Ok(Vfs {
+            inner: Inner::start(parts)?,
+        })
+    }
+
     /// All endpoints.
     pub fn endpoints(&self) -> Vec<EndpointStatus> {
-        todo!()
+        self.inner.endpoint_statuses()
     }
 
     /// Work under way and work that ended lately, newest first.
     pub fn activity(&self) -> Vec<Activity> {
-        todo!()
+        self.inner.activities.list()
     }
 
     /// All that is known of an object, for people and tools: exact times, real mode, raw link, copies, hashes, flow, by whom (D20).
     ///
     /// # Errors
     /// `Stale` if it is gone for good.
-    pub async fn provenance(&self, _node: &Node) -> Result<serde_json::Value> {
-        todo!()
+    pub async fn provenance(&self, node: &Node) -> Result<serde_json::Value> {
+        self.inner.provenance(node).await
     }
 
     /// The 64 bytes that name `node`, for ever.
-    pub fn handle(&self, _node: &Node) -> [u8; HANDLE_BYTES] {
-        todo!()
+    pub fn handle(&self, node: &Node) -> [u8; HANDLE_BYTES] {
+        self.inner.keys.encode(node)
     }
 
     /// Verifies a handle.
     ///
     /// # Errors
     /// `Invalid` or `Stale`, see [`crate::node::Keys::decode`].
-    pub fn node(&self, _handle: &[u8]) -> Result<Node> {
-        todo!()
+    pub fn node(&self, handle: &[u8]) -> Result<Node> {
+        self.inner.keys.decode(handle)
     }
 
     /// Attributes from the last known listing of any age (D35).
-    pub fn attributes_now(&self, _node: &Node) -> Option<Result<Attributes>> {
-        todo!()
+    pub fn attributes_now(&self, node: &Node) -> Option<Result<Attributes>> {
+        self.inner.attributes_now(node)
     }
 
     /// Attributes, waiting only for a size that nothing but reading tells (D7).
     ///
     /// # Errors
     /// `Stale` if the object is gone for good.
-    pub async fn attributes(&self, _node: &Node, _call: &Call) -> Result<Attributes> {
-        todo!()
+    pub async fn attributes(&self, node: &Node, call: &Call) -> Result<Attributes> {
+        self.inner.attributes(node, call).await
     }
 
     /// The child called `name` (spelled in `call.profile`), if the answer is in memory (D35).
-    pub fn lookup_now(&self, _directory: &Node, _name: &str, _call: &Call) -> Option<Result<Found>> {
-        todo!()
+    pub fn lookup_now(&self, directory: &Node, name: &str, call: &Call) -> Option<Result<Found>> {
+        self.inner.lookup_now(directory, name, call)
     }
 
     /// The child called `name` (spelled in `call.profile`); `.` and `..` are the front end's business ([`Vfs::parent`]).
     ///
     /// # Errors
     /// `Absent` only by a fresh listing, `Later`, `Offline`, …
-    pub async fn lookup(&self, _directory: &Node, _name: &str, _call: &Call) -> Result<Found> {
-        todo!()
+    pub async fn lookup(&self, directory: &Node, name: &str, call: &Call) -> Result<Found> {
+        self.inner.lookup(directory, name, call).await
     }
 
     /// The directory that holds `node`; `/` for `/`.
     ///
     /// # Errors
     /// `Stale` if it is gone for good.
-    pub async fn parent(&self, _node: &Node) -> Result<Found> {
-        todo!()
+    pub async fn parent(&self, node: &Node) -> Result<Found> {
+        self.inner.parent(node).await
     }
 
     /// The listing to serve, if it is in memory and needs no waiting. May start a refresh in the background.
-    pub fn list_now(&self, _directory: &Node, _call: &Call) -> Option<Result<Listing>> {
-        todo!()
+    pub fn list_now(&self, directory: &Node, call: &Call) -> Option<Result<Listing>> {
+        self.inner.list_now(directory, call)
     }
 
     /// The listing to serve to a reader who begins (D35).
     ///
     /// # Errors
     /// `Later`, `Offline`, `Denied`, `NotDirectory`, …; never an empty listing for a failure.
-    pub async fn list(&self, _directory: &Node, _call: &Call) -> Result<Listing> {
-        todo!()
+    pub async fn list(&self, directory: &Node, call: &Call) -> Result<Listing> {
+        self.inner.list_directory(directory, call).await
     }
 
     /// The listing of an earlier generation, for a reader who goes on (D28). If that is truly gone, the newest, with
     /// [`Listing::generation`] telling so.
-    pub fn list_at_now(&self, _directory: &Node, _generation: u32) -> Option<Result<Listing>> {
-        todo!()
+    pub fn list_at_now(&self, directory: &Node, generation: u32) -> Option<Result<Listing>> {
+        self.inner.list_at_now(directory, generation)
     }
 
     /// As [`Vfs::list_at_now`], reading from the store if need be.
     ///
     /// # Errors
     /// As [`Vfs::list`].
-    pub async fn list_at(&self, _directory: &Node, _generation: u32, _call: &Call) -> Result<Listing> {
-        todo!()
+    pub async fn list_at(&self, directory: &Node, generation: u32, call: &Call) -> Result<Listing> {
+        self.inner.list_at(directory, generation, call).await
     }
 
     /// Content from memory.
-    pub fn read_now(&self, _file: &Node, _offset: u64, _length: u32, _call: &Call) -> Option<Result<Data>> {
-        todo!()
+    pub fn read_now(
+        &self,
+        file: &Node,
+        offset: u64,
+        length: u32,
+        call: &Call,
+    ) -> Option<Result<Data>> {
+        self.inner.read_now(file, offset, length, call)
     }
 
     /// Content, collecting the file if need be. Short only at the end of the content.
     ///
     /// # Errors
     /// See D19.
-    pub async fn read(&self, _file: &Node, _offset: u64, _length: u32, _call: &Call) -> Result<Data> {
-        todo!()
+    pub async fn read(&self, file: &Node, offset: u64, length: u32, call: &Call) -> Result<Data> {
+        self.inner.read(file, offset, length, call).await
     }
 
     /// The target of a link as it is safe to serve (D1).
     ///
     /// # Errors
     /// `Unsupported` if it is none.
-    pub async fn read_link(&self, _link: &Node) -> Result<String> {
-        todo!()
+    pub async fn read_link(&self, link: &Node) -> Result<String> {
+        self.inner.read_link(link).await
     }
 
     /// Walks from `/` along `names` (spelled in `call.profile`), following links on the way and, if `follow`, at the end.
     ///
     /// # Errors
     /// As [`Vfs::lookup`].
-    pub async fn resolve(&self, _names: &[&str], _follow: bool, _call: &Call) -> Result<Found> {
-        todo!()
+    pub async fn resolve(&self, names: &[&str], follow: bool, call: &Call) -> Result<Found> {
+        self.inner.resolve(names, follow, call).await
     }
 
     /// What is known of a directory's listing.
     ///
     /// # Errors
     /// `NotDirectory`, `Stale`.
-    pub async fn freshness(&self, _directory: &Node) -> Result<Freshness> {
-        todo!()
+    pub async fn freshness(&self, directory: &Node) -> Result<Freshness> {
+        self.inner.freshness(directory).await
     }
 
     /// Lists a directory anew, `depth` further levels too, and tells how it goes. Goes on if the stream is dropped.
-    pub fn refresh(&self, _directory: &Node, _depth: u32, _call: &Call) -> BoxStream<'static, Progress> {
-        todo!()
+    pub fn refresh(
+        &self,
+        directory: &Node,
+        depth: u32,
+        call: &Call,
+    ) -> BoxStream<'static, Progress> {
+        self.inner.watch_refresh(directory, depth, call)
     }
 
     /// Collects a file whole and tells how it goes. Goes on if the stream is dropped.
-    pub fn collect(&self, _file: &Node, _call: &Call) -> BoxStream<'static, Progress> {
-        todo!()
+    pub fn collect(&self, file: &Node, call: &Call) -> BoxStream<'static, Progress> {
+        self.inner.watch_collect(file, call)
     }
 }

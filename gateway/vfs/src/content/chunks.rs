@@ -1,0 +1,263 @@
+//! Chunks of content: in memory while they are hot, else from the local store, else from the server's file store; each fetched once
+//! however many ask, and ahead of a reader who goes straight on.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bytes::Bytes;
+use dashmap::DashMap;
+use tokio::sync::Semaphore;
+
+use crate::error::{Error, Result};
+use crate::store::{CHUNK_BYTES, Collected, ContentKey};
+use crate::tree::blocking;
+use crate::vfs::Inner;
+
+/// One chunk of one content.
+type ChunkKey = (ContentKey, u64);
+
+/// Chunks in memory and on their way.
+pub(crate) struct Chunks {
+    memory: Mutex<Memory>,
+    /// Fetches under way: whoever wants the same chunk waits for the same lock.
+    fetching: DashMap<ChunkKey, Arc<tokio::sync::Mutex<()>>>,
+    readers: DashMap<ContentKey, Reader>,
+    ahead: Arc<Semaphore>,
+}
+
+struct Memory {
+    chunks: HashMap<ChunkKey, (Bytes, u64)>,
+    bytes: usize,
+    limit: usize,
+    tick: u64,
+}
+
+/// Where the last read of a content was, and how far ahead of it chunks were asked for.
+#[derive(Default, Clone, Copy)]
+struct Reader {
+    last: u64,
+    window: u64,
+    reached: u64,
+}
+
+/// Chunks fetched ahead of a sequential reader at most.
+const WINDOW: u64 = 8;
+/// Fetches ahead that run at once: the server is fastest with four (docs/velociraptor-api.md §5.4).
+const FETCHES_AHEAD: usize = 4;
+const READERS_KEPT: usize = 10_000;
+
+impl Chunks {
+    pub(crate) fn new(limit: usize) -> Chunks {
+        Chunks {
+            memory: Mutex::new(Memory {
+                chunks: HashMap::new(),
+                bytes: 0,
+                limit,
+                tick: 0,
+            }),
+            fetching: DashMap::new(),
+            readers: DashMap::new(),
+            ahead: Arc::new(Semaphore::new(FETCHES_AHEAD)),
+        }
+    }
+
+    /// A chunk that is in memory.
+    pub(crate) fn now(&self, content: ContentKey, index: u64) -> Option<Bytes> {
+        let mut memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
+        memory.tick += 1;
+        let tick = memory.tick;
+        let (bytes, used) = memory.chunks.get_mut(&(content, index))?;
+        *used = tick;
+        Some(bytes.clone())
+    }
+
+    fn keep(&self, key: ChunkKey, bytes: Bytes) {
+        let mut memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
+        memory.tick += 1;
+        let tick = memory.tick;
+        memory.bytes += bytes.len();
+        if let Some((before, _)) = memory.chunks.insert(key, (bytes, tick)) {
+            memory.bytes -= before.len();
+        }
+        while memory.bytes > memory.limit && memory.chunks.len() > 1 {
+            let Some(oldest) = memory
+                .chunks
+                .iter()
+                .min_by_key(|(_, (_, used))| *used)
+                .map(|(key, _)| *key)
+            else {
+                break;
+            };
+            if let Some((bytes, _)) = memory.chunks.remove(&oldest) {
+                memory.bytes -= bytes.len();
+            }
+        }
+    }
+
+    /// Notes a read; the chunks to fetch ahead of it.
+    fn note(&self, content: ContentKey, index: u64, count: u64) -> std::ops::Range<u64> {
+        if self.readers.len() > READERS_KEPT {
+            self.readers.clear();
+        }
+        let mut reader = self.readers.entry(content).or_default();
+        if index == reader.last + 1 || index == 0 && reader.window == 0 {
+            reader.window = (reader.window * 2).clamp(2, WINDOW);
+        } else if index.abs_diff(reader.last) > WINDOW {
+            *reader = Reader {
+                last: index,
+                window: 0,
+                reached: index,
+            };
+        }
+        // Reads of one reader arrive out of order: the furthest counts.
+        reader.last = reader.last.max(index);
+        let from = reader.reached.max(index) + 1;
+        let to = (index + 1 + reader.window).min(count);
+        reader.reached = reader.reached.max(to.saturating_sub(1));
+        from..to
+    }
+}
+
+/// Number of chunks of a content.
+pub(crate) fn chunk_count(size: u64) -> u64 {
+    size.div_ceil(CHUNK_BYTES as u64)
+}
+
+/// The store's key of a content: a hash of where the server keeps it, which is never used twice.
+pub(crate) fn content_key(collected: &Collected) -> ContentKey {
+    let mut bytes = collected.location.org.as_bytes().to_vec();
+    for component in &collected.location.components {
+        bytes.push(0);
+        bytes.extend_from_slice(component.as_bytes());
+    }
+    ContentKey(xxhash_rust::xxh3::xxh3_128(&bytes))
+}
+
+impl Inner {
+    /// A chunk of a content, from wherever it is nearest.
+    pub(crate) async fn chunk(
+        self: &Arc<Self>,
+        collected: &Collected,
+        content: ContentKey,
+        index: u64,
+    ) -> Result<Bytes> {
+        if let Some(bytes) = self.chunks.now(content, index) {
+            return Ok(bytes);
+        }
+        let key = (content, index);
+        let lock = self.chunks.fetching.entry(key).or_default().clone();
+        let turn = lock.lock().await;
+        let result = match self.chunks.now(content, index) {
+            Some(bytes) => Ok(bytes),
+            None => self.fetch_chunk(collected, content, index).await,
+        };
+        drop(turn);
+        self.chunks
+            .fetching
+            .remove_if(&key, |_, lock| Arc::strong_count(lock) <= 2);
+        result
+    }
+
+    /// Starts fetching what a sequential reader will want next.
+    pub(crate) fn read_ahead(
+        self: &Arc<Self>,
+        collected: &Collected,
+        content: ContentKey,
+        index: u64,
+    ) {
+        let range = self
+            .chunks
+            .note(content, index, chunk_count(collected.size));
+        for next in range {
+            if self.chunks.now(content, next).is_some() {
+                continue;
+            }
+            let inner = self.clone();
+            let collected = collected.clone();
+            tokio::spawn(async move {
+                let _permit = inner.chunks.ahead.clone().acquire_owned().await;
+                if let Err(error) = inner.chunk(&collected, content, next).await {
+                    tracing::debug!(%error, chunk = next, "reading ahead failed; the reader will see it when it comes there");
+                }
+            });
+        }
+    }
+
+    async fn fetch_chunk(
+        self: &Arc<Self>,
+        collected: &Collected,
+        content: ContentKey,
+        index: u64,
+    ) -> Result<Bytes> {
+        let offset = index * CHUNK_BYTES as u64;
+        let expected = collected
+            .size
+            .saturating_sub(offset)
+            .min(CHUNK_BYTES as u64);
+        let store = self.store.clone();
+        let stored = blocking(move || store.chunk(content, index)).await?;
+        if let Some(bytes) = stored.filter(|bytes| bytes.len() as u64 == expected) {
+            self.chunks.keep((content, index), bytes.clone());
+            return Ok(bytes);
+        }
+        let length = u32::try_from(expected).unwrap_or(u32::MAX);
+        let bytes = self
+            .backend
+            .read(&collected.location, offset, length)
+            .await?;
+        if bytes.len() as u64 != expected {
+            // The server swallows read errors (docs/velociraptor-api.md §5.4): never serve less, never fill up.
+            return Err(Error::backend(format!(
+                "the server gave {} of {expected} bytes at offset {offset} of a collected file; the collection is incomplete there",
+                bytes.len()
+            )));
+        }
+        self.chunks.keep((content, index), bytes.clone());
+        let store = self.store.clone();
+        let written = bytes.clone();
+        let kept = blocking(move || {
+            store.put_chunk(content, index, &written)?;
+            store.chunk_count(content)
+        })
+        .await;
+        match kept {
+            Ok(present) if present == chunk_count(collected.size) => {
+                self.digest_in_background(collected, content)
+            }
+            Ok(_) => {}
+            Err(error) => {
+                tracing::error!(%error, "content could not be written to the local store; it is served from the server")
+            }
+        }
+        Ok(bytes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sequential_reader_is_read_ahead_of_and_a_random_one_is_not() {
+        let chunks = Chunks::new(1 << 20);
+        let content = ContentKey(1);
+        assert_eq!(chunks.note(content, 0, 100), 1..3);
+        assert_eq!(chunks.note(content, 1, 100), 3..6);
+        assert_eq!(chunks.note(content, 2, 100), 6..11);
+        assert_eq!(chunks.note(content, 60, 100), 61..61);
+        assert_eq!(chunks.note(content, 20, 100).count(), 0);
+        assert!(chunks.note(ContentKey(2), 0, 1).is_empty());
+    }
+
+    #[test]
+    fn memory_is_bounded_by_what_was_used_last() {
+        let chunks = Chunks::new(3);
+        for index in 0..3 {
+            chunks.keep((ContentKey(1), index), Bytes::from_static(b"x"));
+        }
+        assert!(chunks.now(ContentKey(1), 0).is_some());
+        chunks.keep((ContentKey(1), 3), Bytes::from_static(b"x"));
+        assert!(chunks.now(ContentKey(1), 1).is_none());
+        assert!(chunks.now(ContentKey(1), 0).is_some());
+    }
+}

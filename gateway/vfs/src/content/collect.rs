@@ -1,0 +1,327 @@
+//! Collecting a file: one flow however many ask for it, refusals that say why, and nothing that was not asked for.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use dashmap::DashMap;
+use futures_util::StreamExt;
+
+use super::record_collected;
+use crate::backend::{
+    Cause, Complaint, Delivery, Failure, Fetched, Job, JobEvent, Limits, Outcome, Work,
+};
+use crate::error::{Error, ErrorKind, Result};
+use crate::flight::{EndOnDrop, Flight};
+use crate::node::{Identity, Node};
+use crate::path::EndpointPath;
+use crate::planner::{Wish, reason};
+use crate::principal::{Call, Event, Spend};
+use crate::store::Place;
+use crate::timestamp::Timestamp;
+use crate::tree::{Directory, EndpointEntry, gone};
+use crate::vfs::Inner;
+
+/// Collections that the endpoint refused lately: asking again at once would only cost the endpoint.
+#[derive(Default)]
+pub(crate) struct Refusals {
+    by_version: DashMap<(u64, Identity, u32), (Timestamp, Error)>,
+}
+
+const REFUSAL_AGE: Duration = Duration::from_secs(60);
+const REFUSALS_KEPT: usize = 10_000;
+
+impl Refusals {
+    fn get(&self, node: &Node, now: Timestamp) -> Option<Error> {
+        let refusal = self
+            .by_version
+            .get(&(node.export, node.own, node.version))?;
+        (now.since(refusal.0) < REFUSAL_AGE).then(|| refusal.1.clone())
+    }
+
+    fn put(&self, node: &Node, now: Timestamp, error: &Error) {
+        if self.by_version.len() >= REFUSALS_KEPT {
+            self.by_version
+                .retain(|_, (at, _)| now.since(*at) < REFUSAL_AGE);
+        }
+        self.by_version
+            .insert((node.export, node.own, node.version), (now, error.clone()));
+    }
+}
+
+/// A file may grow by so much between its listing and its collection.
+const GROWTH: u64 = 64 << 20;
+/// Time on the endpoint, at least.
+const COLLECTION_TIMEOUT: Duration = Duration::from_secs(600);
+/// A task that was lost on its way is queued again so often.
+const ATTEMPTS: u32 = 3;
+
+/// One collection on its way.
+struct Demand {
+    directory: Arc<Directory>,
+    node: Node,
+    path: EndpointPath,
+    entry: Arc<EndpointEntry>,
+    size: u64,
+    call: Call,
+}
+
+impl Inner {
+    /// The collection of this version that is under way, or a new one.
+    pub(crate) async fn demand_collection(
+        self: &Arc<Self>,
+        directory: &Arc<Directory>,
+        node: &Node,
+        call: &Call,
+    ) -> Result<Arc<Flight>> {
+        let file = (node.own, node.version);
+        if let Some(running) = directory.collection(file)
+            && !running.has_ended()
+        {
+            return Ok(running);
+        }
+        let now = self.clock.now();
+        if !call.explicit
+            && let Some(refusal) = self.refusals.get(node, now)
+        {
+            return Err(refusal);
+        }
+        let Place::Endpoint(place) = &directory.place else {
+            return Err(gone());
+        };
+        let loaded = self.tree.load(directory).await?.ok_or_else(gone)?;
+        let entry = loaded.snapshot.by_identity(node.own).ok_or_else(gone)?;
+        if entry.row.unfetchable() {
+            return Err(Error::new(
+                ErrorKind::Uncollected,
+                "the name was no valid UTF-8, so the endpoint cannot be asked for it by name",
+            ));
+        }
+        let path = place.child(entry.row.name())?;
+        let size = entry.row.size();
+        let cap = self.settings.automatic_collection_bytes;
+        if !call.explicit && size > cap {
+            return Err(Error::new(
+                ErrorKind::TooBig,
+                format!(
+                    "{path} has {size} bytes, more than the {cap} that opening a file collects; use `raptorgate collect`"
+                ),
+            ));
+        }
+        let demand = Demand {
+            directory: directory.clone(),
+            node: *node,
+            entry: self.endpoint_of(node.export)?,
+            size,
+            call: call.clone(),
+            path: path.clone(),
+        };
+        let (flight, started) = directory.join_collection(file, || {
+            Flight::new(
+                path.endpoint.client_id.clone(),
+                path.to_string(),
+                "collect",
+                call.principal.name().into(),
+                now,
+            )
+        });
+        if started {
+            self.activities.add(flight.clone());
+            tokio::spawn(run(self.clone(), demand, flight.clone()));
+        }
+        Ok(flight)
+    }
+
+    async fn collect_file(self: &Arc<Self>, demand: &Demand, flight: &Arc<Flight>) -> Result<()> {
+        if !demand
+            .entry
+            .is_online(&*self.backend, &*self.clock, self.settings.offline_after)
+            .await?
+        {
+            return Err(demand.entry.offline_error());
+        }
+        let spend = Spend::Collection { bytes: demand.size };
+        self.admission
+            .admit(
+                &demand.call,
+                &demand.path.endpoint,
+                &demand.path.to_string(),
+                &spend,
+            )
+            .await?;
+        let permit = demand.entry.flows.acquire().await;
+        for attempt in 1.. {
+            let job = self.submit_collection(demand, flight).await?;
+            match self.follow_collection(demand, &job, flight).await? {
+                Some(fetched) => {
+                    drop(permit);
+                    return self.take(demand, fetched).await;
+                }
+                None if attempt < ATTEMPTS => {
+                    tracing::warn!(path = %demand.path, flow = %job.id, attempt, "the task was lost on its way to the endpoint; queued again");
+                }
+                None => break,
+            }
+        }
+        Err(Error::backend(
+            "the task was lost on its way to the endpoint several times; try again later",
+        ))
+    }
+
+    async fn submit_collection(
+        self: &Arc<Self>,
+        demand: &Demand,
+        flight: &Arc<Flight>,
+    ) -> Result<Job> {
+        let reason = reason(&demand.call, "collect", &demand.path);
+        let delivery = Delivery {
+            works: vec![Work::Fetch {
+                files: vec![demand.path.clone()],
+            }],
+            principal: demand.call.principal.clone(),
+            reason: reason.clone(),
+            limits: Limits {
+                timeout: COLLECTION_TIMEOUT + Duration::from_secs(demand.size >> 22),
+                max_rows: 0,
+                max_upload_bytes: demand
+                    .size
+                    .saturating_add(demand.size / 8)
+                    .saturating_add(GROWTH),
+                cpu_percent: 0,
+            },
+        };
+        let jobs = self.backend.submit(&demand.path.endpoint, delivery).await?;
+        let job = jobs
+            .into_iter()
+            .next()
+            .ok_or_else(|| Error::backend("the server queued nothing"))?;
+        self.recorder.record(Event::FlowStarted {
+            at: self.clock.now(),
+            principal: demand.call.principal.name().into(),
+            endpoint: demand.path.endpoint.client_id.clone(),
+            job: job.id.clone(),
+            reason: reason.0,
+        });
+        flight.update(|status| status.job = Some(job.id.clone()));
+        Ok(job)
+    }
+
+    /// Waits for the file; `None` if the task never ran.
+    async fn follow_collection(
+        self: &Arc<Self>,
+        demand: &Demand,
+        job: &Job,
+        flight: &Arc<Flight>,
+    ) -> Result<Option<Fetched>> {
+        let mut events = self.backend.watch(job);
+        let mut fetched = None;
+        let mut delivered = false;
+        let start_by = tokio::time::Instant::now() + self.settings.start_by;
+        loop {
+            let event = if delivered {
+                events.next().await
+            } else {
+                match tokio::time::timeout_at(start_by, events.next()).await {
+                    Ok(event) => event,
+                    Err(_) => {
+                        if let Err(error) = self.backend.cancel(job).await {
+                            tracing::warn!(flow = %job.id, %error, "an expired flow could not be cancelled");
+                        }
+                        return Err(Error::backend(
+                            "the endpoint did not take the task in time; it was cancelled",
+                        ));
+                    }
+                }
+            };
+            match event {
+                Some(JobEvent::Delivered) => {
+                    delivered = true;
+                    flight.update(|status| status.delivered = true);
+                }
+                Some(JobEvent::Progress { bytes, .. }) => {
+                    delivered = true;
+                    flight.update(|status| status.bytes = bytes);
+                }
+                Some(JobEvent::Fetched(file)) => fetched = Some(file),
+                Some(JobEvent::Listed(_)) => {}
+                Some(JobEvent::Ended(_)) if fetched.is_some() => return Ok(fetched),
+                Some(JobEvent::Ended(Outcome::Failed {
+                    failure: Failure::Lost,
+                    ..
+                })) => return Ok(None),
+                Some(JobEvent::Ended(Outcome::Failed { message, .. })) => {
+                    return Err(Error::backend(format!(
+                        "collecting {} failed: {message}",
+                        demand.path
+                    )));
+                }
+                Some(JobEvent::Ended(Outcome::Finished { complaint })) => {
+                    let complaint = complaint.unwrap_or_else(|| Complaint {
+                        cause: Cause::Unknown,
+                        message: "the endpoint found nothing to read under this name, or may not look there".into(),
+                    });
+                    return Err(self.refused(demand, &complaint));
+                }
+                None => return Err(Error::backend("the job's news broke off; try again")),
+            }
+        }
+    }
+
+    async fn take(self: &Arc<Self>, demand: &Demand, fetched: Fetched) -> Result<()> {
+        let content = match fetched.content {
+            Ok(content) => content,
+            Err(complaint) => return Err(self.refused(demand, &complaint)),
+        };
+        let loaded = self.tree.load(&demand.directory).await?.ok_or_else(gone)?;
+        let entry = loaded
+            .snapshot
+            .by_identity(demand.node.own)
+            .ok_or_else(gone)?;
+        record_collected(
+            self,
+            &demand.directory,
+            &entry,
+            demand.node.version,
+            content,
+            fetched.observation,
+        )
+        .await
+    }
+
+    /// The endpoint could not read the file. It may be gone: only a new listing of its directory can prove it.
+    fn refused(self: &Arc<Self>, demand: &Demand, complaint: &Complaint) -> Error {
+        let kind = match complaint.cause {
+            Cause::Denied => ErrorKind::Denied,
+            Cause::Unsupported => ErrorKind::Unsupported,
+            Cause::Absent | Cause::Unknown => {
+                let _joined = self.demand_listing(&demand.directory, &demand.call, Wish::Fresh);
+                ErrorKind::Uncollected
+            }
+        };
+        Error::new(
+            kind,
+            format!(
+                "the endpoint could not read {}: {}",
+                demand.path, complaint.message
+            ),
+        )
+    }
+}
+
+async fn run(inner: Arc<Inner>, demand: Demand, flight: Arc<Flight>) {
+    let guard = EndOnDrop(flight.clone());
+    let result = inner.collect_file(&demand, &flight).await;
+    if let Err(error) = &result {
+        tracing::warn!(path = %demand.path, principal = demand.call.principal.name(), %error, "collection failed");
+        if matches!(
+            error.kind(),
+            ErrorKind::Denied | ErrorKind::Unsupported | ErrorKind::Uncollected
+        ) {
+            inner.refusals.put(&demand.node, inner.clock.now(), error);
+        }
+    }
+    flight.end(result);
+    demand
+        .directory
+        .end_collection((demand.node.own, demand.node.version));
+    drop(guard);
+}

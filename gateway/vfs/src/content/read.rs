@@ -1,0 +1,304 @@
+//! READ: from the version that the handle names, and from no other (D6).
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::chunks::{chunk_count, content_key};
+use super::{Current, attributes};
+use crate::attributes::{Attributes, file_system_id, listed_version};
+use crate::error::{Error, ErrorKind, Result};
+use crate::node::{Node, NodeKind};
+use crate::principal::{Call, Event};
+use crate::snapshot::Entry;
+use crate::store::{CHUNK_BYTES, Collected, DirectoryKey, Place};
+use crate::tree::{Directory, gone};
+use crate::vfs::{Data, Inner};
+
+/// What READ of a node serves.
+enum Source {
+    /// Content that came with the listing.
+    Inline(Bytes),
+    /// Collected content.
+    Collected(Box<Collected>),
+    /// Nothing to fetch: listed as empty.
+    Empty,
+    /// Has to be collected first.
+    Uncollected,
+}
+
+impl Inner {
+    /// Content from memory.
+    pub(crate) fn read_now(
+        self: &Arc<Self>,
+        node: &Node,
+        offset: u64,
+        length: u32,
+        call: &Call,
+    ) -> Option<Result<Data>> {
+        if node.kind != NodeKind::File {
+            return None;
+        }
+        let directory = self.tree.in_memory(DirectoryKey {
+            export: node.export,
+            own: node.parent,
+        })?;
+        let loaded = directory.loaded_guard();
+        let entry = loaded.as_ref()?.snapshot.by_identity(node.own)?;
+        match source(&directory, &entry, node).ok()? {
+            (Source::Collected(collected), attributes) => {
+                let content = content_key(&collected);
+                let mut segments = Vec::with_capacity(2);
+                for piece in pieces(collected.size, offset, length) {
+                    segments.push(
+                        self.chunks
+                            .now(content, piece.chunk)?
+                            .slice(piece.from..piece.to),
+                    );
+                    self.read_ahead(&collected, content, piece.chunk);
+                }
+                self.note_read(&directory, &entry, &collected, call);
+                let eof = offset.saturating_add(u64::from(length)) >= collected.size;
+                Some(Ok(Data {
+                    segments,
+                    eof,
+                    attributes,
+                }))
+            }
+            (Source::Inline(bytes), attributes) => {
+                Some(Ok(whole(&bytes, offset, length, attributes)))
+            }
+            (Source::Empty, attributes) => {
+                Some(Ok(whole(&Bytes::new(), offset, length, attributes)))
+            }
+            (Source::Uncollected, _) => None,
+        }
+    }
+
+    /// Content, collecting the file if need be.
+    pub(crate) async fn read_file(
+        self: &Arc<Self>,
+        node: &Node,
+        offset: u64,
+        length: u32,
+        call: &Call,
+    ) -> Result<Data> {
+        match tokio::time::timeout(call.hold, self.read_unbounded(node, offset, length, call)).await
+        {
+            Ok(result) => result,
+            Err(_) => Err(Error::later(
+                crate::flight::RETRY_AFTER,
+                "the file is still being collected; ask again",
+            )),
+        }
+    }
+
+    async fn read_unbounded(
+        self: &Arc<Self>,
+        node: &Node,
+        offset: u64,
+        length: u32,
+        call: &Call,
+    ) -> Result<Data> {
+        let directory = self
+            .tree
+            .resolve_key(DirectoryKey {
+                export: node.export,
+                own: node.parent,
+            })
+            .await?;
+        let loaded = self.tree.load(&directory).await?.ok_or_else(gone)?;
+        let entry = loaded.snapshot.by_identity(node.own).ok_or_else(gone)?;
+        let (collected, attributes) = match source(&directory, &entry, node)? {
+            (Source::Inline(bytes), attributes) => {
+                return Ok(whole(&bytes, offset, length, attributes));
+            }
+            (Source::Empty, attributes) => {
+                return Ok(whole(&Bytes::new(), offset, length, attributes));
+            }
+            (Source::Collected(collected), attributes) => (collected, attributes),
+            (Source::Uncollected, _) => {
+                self.demand_collection(&directory, node, call)
+                    .await?
+                    .wait(call.hold)
+                    .await?;
+                match source(&directory, &entry, node)? {
+                    (Source::Collected(collected), attributes) => (collected, attributes),
+                    _ => {
+                        return Err(Error::backend(
+                            "the file was collected, but its content is not there; try again",
+                        ));
+                    }
+                }
+            }
+        };
+        let content = content_key(&collected);
+        self.owners.insert(content, (directory.key(), node.own));
+        let mut segments = Vec::with_capacity(2);
+        for piece in pieces(collected.size, offset, length) {
+            self.read_ahead(&collected, content, piece.chunk);
+            let chunk = self.chunk(&collected, content, piece.chunk).await?;
+            segments.push(chunk.slice(piece.from..piece.to));
+        }
+        self.note_read(&directory, &entry, &collected, call);
+        let eof = offset.saturating_add(u64::from(length)) >= collected.size;
+        Ok(Data {
+            segments,
+            eof,
+            attributes,
+        })
+    }
+
+    /// One event in the ledger for each run of reads of one content by one principal.
+    fn note_read(
+        &self,
+        directory: &Directory,
+        entry: &Entry<'_>,
+        collected: &Collected,
+        call: &Call,
+    ) {
+        if !self.reads.is_new(
+            call.principal.name(),
+            content_key(collected),
+            self.clock.now(),
+        ) {
+            return;
+        }
+        let Place::Endpoint(place) = &directory.place else {
+            return;
+        };
+        self.recorder.record(Event::Read {
+            at: self.clock.now(),
+            principal: call.principal.name().into(),
+            protocol: call.protocol,
+            peer: call.peer,
+            endpoint: place.endpoint.client_id.clone(),
+            path: format!("{place}/{}", entry.row.name()).into(),
+            flow: collected.observation.job.clone(),
+        });
+    }
+}
+
+/// Where the content of the version that `node` names comes from.
+fn source(directory: &Directory, entry: &Entry<'_>, node: &Node) -> Result<(Source, Attributes)> {
+    match node.kind {
+        NodeKind::Directory => {
+            return Err(Error::new(
+                ErrorKind::IsDirectory,
+                "a directory has no content",
+            ));
+        }
+        NodeKind::Link | NodeKind::Special | NodeKind::Meta => {
+            return Err(Error::new(
+                ErrorKind::Unsupported,
+                "only regular files have content",
+            ));
+        }
+        NodeKind::File => {}
+    }
+    let row = &entry.row;
+    let fsid = file_system_id(node.export, node.session);
+    let record = directory.file(node.own);
+    if let Some(collected) = record.as_ref().and_then(|record| {
+        record
+            .collected
+            .iter()
+            .find(|copy| copy.version == node.version)
+    }) {
+        let current = Current {
+            version: node.version,
+            size: Some(collected.size),
+            collected: Some(collected),
+        };
+        let attributes = attributes(entry, fsid, &current, None);
+        return Ok((Source::Collected(Box::new(collected.clone())), attributes));
+    }
+    if node.version != listed_version(row.size(), row.times().modified) {
+        return Err(Error::stale(
+            "the file changed on the endpoint, and this version was never collected",
+        ));
+    }
+    let size = match row.inline() {
+        Some(inline) => Some(inline.len() as u64),
+        None => (!row.size_unknown()).then_some(row.size()),
+    };
+    let attributes = attributes(
+        entry,
+        fsid,
+        &Current {
+            version: node.version,
+            size,
+            collected: None,
+        },
+        None,
+    );
+    let source = match row.inline() {
+        Some(inline) => Source::Inline(Bytes::copy_from_slice(inline)),
+        None if size == Some(0) => Source::Empty,
+        None => Source::Uncollected,
+    };
+    Ok((source, attributes))
+}
+
+fn whole(bytes: &Bytes, offset: u64, length: u32, attributes: Attributes) -> Data {
+    let start = usize::try_from(offset)
+        .unwrap_or(usize::MAX)
+        .min(bytes.len());
+    let end = start.saturating_add(length as usize).min(bytes.len());
+    let segments = if start < end {
+        vec![bytes.slice(start..end)]
+    } else {
+        Vec::new()
+    };
+    Data {
+        segments,
+        eof: end == bytes.len(),
+        attributes,
+    }
+}
+
+/// A part of one chunk.
+struct Piece {
+    chunk: u64,
+    from: usize,
+    to: usize,
+}
+
+/// The parts of chunks that cover `length` bytes at `offset` of a content of `size` bytes.
+fn pieces(size: u64, offset: u64, length: u32) -> impl Iterator<Item = Piece> {
+    let end = offset.saturating_add(u64::from(length)).min(size);
+    let chunk_bytes = CHUNK_BYTES as u64;
+    let chunks = if offset < end {
+        offset / chunk_bytes..chunk_count(end)
+    } else {
+        0..0
+    };
+    #[allow(clippy::cast_possible_truncation)] // both are at most CHUNK_BYTES
+    chunks.map(move |chunk| {
+        let start = chunk * chunk_bytes;
+        Piece {
+            chunk,
+            from: offset.saturating_sub(start) as usize,
+            to: (end - start).min(chunk_bytes) as usize,
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn pieces_cover_exactly_what_was_asked_for(size in 0u64..5 << 20, offset in 0u64..6 << 20, length in 0u32..3 << 20) {
+            let mut at = offset;
+            for piece in pieces(size, offset, length) {
+                prop_assert!(piece.from < piece.to && piece.to <= CHUNK_BYTES);
+                prop_assert_eq!(piece.chunk * CHUNK_BYTES as u64 + piece.from as u64, at);
+                at += (piece.to - piece.from) as u64;
+            }
+            prop_assert_eq!(at, offset.max((offset + u64::from(length)).min(size)));
+        }
+    }
+}

@@ -1,0 +1,302 @@
+//! Versions of files: a listing names one, a collection observes one, and the later observation wins (D5, D6, D27).
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::attributes::{
+    Attributes, DIRECTORY_MODE, FILE_MODE, FileType, LINK_MODE, listed_version,
+};
+use crate::backend::{FetchedContent, Observation};
+use crate::error::Result;
+use crate::snapshot::Entry;
+use crate::store::{Collected, FileRecord};
+use crate::timestamp::Timestamp;
+use crate::tree::{Directory, blocking};
+use crate::vfs::Inner;
+
+/// The version of a file that a look-up gives now.
+pub(crate) struct Current<'a> {
+    /// Its number (D6).
+    pub version: u32,
+    /// Its size; `None` if only reading tells (D7).
+    pub size: Option<u64>,
+    /// Its bytes, if they were collected.
+    pub collected: Option<&'a Collected>,
+}
+
+/// The version of `entry` that is current at `now`.
+pub(crate) fn current<'a>(
+    entry: &Entry<'_>,
+    record: Option<&'a FileRecord>,
+    listed_at: Timestamp,
+    now: Timestamp,
+    copy_max_age: Duration,
+) -> Current<'a> {
+    let row = &entry.row;
+    let listed = listed_version(row.size(), row.times().modified);
+    if let Some(inline) = row.inline() {
+        return Current {
+            version: listed,
+            size: Some(inline.len() as u64),
+            collected: None,
+        };
+    }
+    if let Some(record) = record {
+        let as_listed = record
+            .collected
+            .iter()
+            .rev()
+            .find(|copy| copy.version == listed);
+        let newest = record
+            .collected
+            .iter()
+            .max_by_key(|copy| copy.observation.seen);
+        let chosen = match (as_listed, newest) {
+            (_, Some(newest)) if newest.observation.seen >= listed_at => Some(newest),
+            (Some(as_listed), _) => Some(as_listed),
+            (None, Some(newest)) if now.since(newest.observation.seen) < copy_max_age => {
+                Some(newest)
+            }
+            (None, _) => None,
+        };
+        if let Some(copy) = chosen {
+            return Current {
+                version: copy.version,
+                size: Some(copy.size),
+                collected: Some(copy),
+            };
+        }
+    }
+    let size = (!row.size_unknown()).then_some(row.size());
+    Current {
+        version: listed,
+        size,
+        collected: None,
+    }
+}
+
+/// Attributes of an entry whose content is the given version.
+pub(crate) fn attributes(
+    entry: &Entry<'_>,
+    fsid: u64,
+    current: &Current<'_>,
+    link_length: Option<u64>,
+) -> Attributes {
+    let row = &entry.row;
+    let times = row.times();
+    let file_type = row.file_type();
+    let (mode, size) = match file_type {
+        FileType::Directory => (DIRECTORY_MODE, Some(4096)),
+        FileType::Regular => (FILE_MODE, current.size),
+        FileType::Symlink => (LINK_MODE, Some(link_length.unwrap_or(row.size()))),
+        _ => (FILE_MODE, Some(0)),
+    };
+    // The copy's own modification time, if the listing has moved on since (D5).
+    let modified = match current.collected {
+        Some(copy) if copy.listed_modified.is_some() => copy.listed_modified,
+        _ => times.modified,
+    };
+    Attributes {
+        file_type,
+        mode,
+        size,
+        fsid,
+        file_id: entry.identity.file_id(),
+        accessed: times.accessed,
+        modified,
+        changed: times.changed,
+        born: times.born,
+        collected: file_type != FileType::Regular
+            || current.collected.is_some()
+            || row.inline().is_some(),
+    }
+}
+
+/// Remembers content that was collected for `version` of a file, in the store first.
+pub(crate) async fn record_collected(
+    inner: &Arc<Inner>,
+    directory: &Arc<Directory>,
+    entry: &Entry<'_>,
+    version: u32,
+    content: FetchedContent,
+    observation: Observation,
+) -> Result<()> {
+    let row = &entry.row;
+    let mut record = directory
+        .file(entry.identity)
+        .map(|record| FileRecord::clone(&record))
+        .unwrap_or_default();
+    // A version binds to at most one content, for ever (D6).
+    if record
+        .collected
+        .iter()
+        .any(|copy| copy.version == version || copy.location == content.location)
+    {
+        return Ok(());
+    }
+    let is_listed = version == listed_version(row.size(), row.times().modified);
+    record.collected.push(Collected {
+        version,
+        listed_size: row.size(),
+        listed_modified: if is_listed {
+            row.times().modified
+        } else {
+            None
+        },
+        size: content.size,
+        location: content.location,
+        sparse: content.sparse,
+        observation,
+        sha256_endpoint: content.sha256_endpoint,
+        digests: None,
+    });
+    save_file(inner, directory, entry.identity, record).await
+}
+
+/// The version that somebody else's copy is: the listed one only if its size is the listed one and the file was last modified before
+/// their collection began (D27), else one of its own.
+pub(crate) fn version_of_found(
+    entry: &Entry<'_>,
+    content: &FetchedContent,
+    observation: &Observation,
+) -> u32 {
+    let row = &entry.row;
+    let modified = row.times().modified;
+    if content.size == row.size() && modified.is_none_or(|modified| modified < observation.started)
+    {
+        listed_version(row.size(), modified)
+    } else {
+        listed_version(content.size, Some(observation.started))
+    }
+}
+
+/// Writes the record of a file, into the store first.
+pub(crate) async fn save_file(
+    inner: &Arc<Inner>,
+    directory: &Arc<Directory>,
+    own: crate::node::Identity,
+    record: FileRecord,
+) -> Result<()> {
+    let store = inner.store.clone();
+    let key = directory.key();
+    let saved = record.clone();
+    blocking(move || store.put_file(key, own, &saved)).await?;
+    directory.set_file(own, record);
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::backend::ContentLocation;
+    use crate::node::{Identity, Keys};
+    use crate::snapshot::{EntryFields, Rows, Snapshot, Times};
+
+    fn snapshot(size: u64, modified: i64) -> Snapshot {
+        let mut rows = Rows::new();
+        let times = Times {
+            modified: Some(Timestamp::new(modified, 0)),
+            ..Times::default()
+        };
+        assert!(rows.push(&EntryFields {
+            name: "log",
+            shown: None,
+            file_type: FileType::Regular,
+            mode: 0o644,
+            size,
+            size_unknown: false,
+            unfetchable: false,
+            times,
+            link: None,
+            inline: None,
+            details: None,
+        }));
+        Snapshot::seal(rows, Identity(9), &Keys::new(&[0; 32]))
+    }
+
+    fn copy(version: u32, size: u64, seen: i64) -> Collected {
+        let at = Timestamp::new(seen, 0);
+        Collected {
+            version,
+            listed_size: size,
+            listed_modified: None,
+            size,
+            location: ContentLocation {
+                org: "root".into(),
+                components: vec![format!("{version}")],
+            },
+            sparse: false,
+            observation: Observation {
+                job: "F.1".into(),
+                by: "me".into(),
+                started: at,
+                seen: at,
+                first_row: 0,
+            },
+            sha256_endpoint: None,
+            digests: None,
+        }
+    }
+
+    fn choose(
+        snapshot: &Snapshot,
+        copies: Vec<Collected>,
+        listed_at: i64,
+        now: i64,
+    ) -> (u32, Option<u64>) {
+        let record = FileRecord { collected: copies };
+        let entry = snapshot.entry(0).unwrap();
+        let hour = Duration::from_secs(3600);
+        let current = current(
+            &entry,
+            Some(&record),
+            Timestamp::new(listed_at, 0),
+            Timestamp::new(now, 0),
+            hour,
+        );
+        (current.version, current.size)
+    }
+
+    #[test]
+    fn a_growing_log_converges() {
+        let first = snapshot(100, 10);
+        let v1 = listed_version(100, Some(Timestamp::new(10, 0)));
+        // Collected after the listing: the later observation wins, with the size that was uploaded.
+        assert_eq!(
+            choose(&first, vec![copy(v1, 150, 20)], 15, 30),
+            (v1, Some(150))
+        );
+        // Listed again, larger: within the hour the copy stays current…
+        let second = snapshot(200, 40);
+        assert_eq!(
+            choose(&second, vec![copy(v1, 150, 20)], 50, 60),
+            (v1, Some(150))
+        );
+        // …after it the listing is.
+        let v2 = listed_version(200, Some(Timestamp::new(40, 0)));
+        assert_eq!(
+            choose(&second, vec![copy(v1, 150, 20)], 50, 20 + 3601),
+            (v2, Some(200))
+        );
+        // And once that was collected, it stays.
+        assert_eq!(
+            choose(
+                &second,
+                vec![copy(v1, 150, 20), copy(v2, 210, 70)],
+                50,
+                99_999
+            ),
+            (v2, Some(210))
+        );
+    }
+
+    #[test]
+    fn an_old_copy_of_what_is_listed_needs_no_new_collection() {
+        let listing = snapshot(100, 10);
+        let v1 = listed_version(100, Some(Timestamp::new(10, 0)));
+        assert_eq!(
+            choose(&listing, vec![copy(v1, 100, 20)], 99_000, 99_999),
+            (v1, Some(100))
+        );
+    }
+}

@@ -1,0 +1,198 @@
+//! A piece of work under way that any number of callers wait for: single flight, progress, and the activity list.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::watch;
+
+use crate::error::{Error, Result};
+use crate::timestamp::Timestamp;
+use crate::vfs::Activity;
+
+/// How far a piece of work is.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Status {
+    pub job: Option<Arc<str>>,
+    pub delivered: bool,
+    pub rows: u64,
+    pub bytes: u64,
+    pub ended: Option<Result<()>>,
+}
+
+/// A piece of work under way.
+pub(crate) struct Flight {
+    pub endpoint: Arc<str>,
+    pub path: String,
+    pub work: &'static str,
+    pub principal: Arc<str>,
+    pub started: Timestamp,
+    status: watch::Sender<Status>,
+}
+
+impl Flight {
+    pub(crate) fn new(
+        endpoint: Arc<str>,
+        path: String,
+        work: &'static str,
+        principal: Arc<str>,
+        started: Timestamp,
+    ) -> Arc<Flight> {
+        Arc::new(Flight {
+            endpoint,
+            path,
+            work,
+            principal,
+            started,
+            status: watch::Sender::new(Status::default()),
+        })
+    }
+
+    pub(crate) fn has_ended(&self) -> bool {
+        self.status.borrow().ended.is_some()
+    }
+
+    pub(crate) fn status(&self) -> watch::Receiver<Status> {
+        self.status.subscribe()
+    }
+
+    pub(crate) fn update(&self, change: impl FnOnce(&mut Status)) {
+        self.status.send_modify(change);
+    }
+
+    pub(crate) fn end(&self, result: Result<()>) {
+        self.status.send_modify(|status| {
+            status.ended.get_or_insert(result);
+        });
+    }
+
+    /// Waits at most `hold` for the end.
+    ///
+    /// # Errors
+    /// What the work ended with; `Later` when it has not ended by then.
+    pub(crate) async fn wait(&self, hold: Duration) -> Result<()> {
+        let mut status = self.status();
+        let ended = async {
+            match status.wait_for(|status| status.ended.is_some()).await {
+                Ok(status) => status.ended.clone().unwrap_or(Ok(())),
+                Err(_) => Err(Error::backend("the work was abandoned")),
+            }
+        };
+        match tokio::time::timeout(hold, ended).await {
+            Ok(result) => result,
+            Err(_) => Err(Error::later(
+                RETRY_AFTER,
+                format!("the endpoint is still working on {}; ask again", self.path),
+            )),
+        }
+    }
+
+    fn activity(&self) -> Activity {
+        let status = self.status.borrow();
+        Activity {
+            job: status.job.clone(),
+            endpoint: self.endpoint.clone(),
+            path: self.path.clone(),
+            work: self.work,
+            principal: self.principal.clone(),
+            started: self.started,
+            rows: status.rows,
+            bytes: status.bytes,
+            ended: status.ended.as_ref().map(|result| match result {
+                Ok(()) => Arc::from("done"),
+                Err(error) => Arc::from(error.message()),
+            }),
+        }
+    }
+}
+
+/// What callers are told to wait before they ask again: Linux asks again after 5 s whatever it is told.
+pub(crate) const RETRY_AFTER: Duration = Duration::from_secs(5);
+
+/// Ends a flight as abandoned if its task goes away without ending it (a panic): nobody waits for ever.
+pub(crate) struct EndOnDrop(pub Arc<Flight>);
+
+impl Drop for EndOnDrop {
+    fn drop(&mut self) {
+        self.0.end(Err(Error::backend(
+            "the gateway gave up on this work because of an internal error; see its log",
+        )));
+    }
+}
+
+/// Work under way and the last that ended.
+#[derive(Default)]
+pub(crate) struct Activities {
+    flights: Mutex<VecDeque<Arc<Flight>>>,
+}
+
+/// How many pieces of work are remembered after their end.
+const REMEMBERED: usize = 200;
+
+impl Activities {
+    pub(crate) fn add(&self, flight: Arc<Flight>) {
+        let mut flights = self.flights.lock().unwrap_or_else(PoisonError::into_inner);
+        flights.push_front(flight);
+        while flights.len() > REMEMBERED && flights.back().is_some_and(|flight| flight.has_ended())
+        {
+            flights.pop_back();
+        }
+    }
+
+    pub(crate) fn list(&self) -> Vec<Activity> {
+        self.flights
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .iter()
+            .map(|flight| flight.activity())
+            .collect()
+    }
+
+    /// Work under way on an endpoint.
+    pub(crate) fn running_on(&self, endpoint: &str) -> usize {
+        let flights = self.flights.lock().unwrap_or_else(PoisonError::into_inner);
+        flights
+            .iter()
+            .filter(|flight| &*flight.endpoint == endpoint && !flight.has_ended())
+            .count()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::ErrorKind;
+
+    fn flight() -> Arc<Flight> {
+        Flight::new(
+            "C.1".into(),
+            "/C.1/auto".into(),
+            "list",
+            "me".into(),
+            Timestamp::default(),
+        )
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn whoever_cannot_wait_is_told_to_come_back() {
+        let flight = flight();
+        let error = flight.wait(Duration::from_secs(45)).await.unwrap_err();
+        assert!(matches!(error.kind(), ErrorKind::Later { .. }));
+        flight.end(Ok(()));
+        assert_eq!(flight.wait(Duration::ZERO).await, Ok(()));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn work_that_vanishes_ends_with_an_error() {
+        let flight = flight();
+        drop(EndOnDrop(flight.clone()));
+        assert_eq!(
+            flight
+                .wait(Duration::from_secs(1))
+                .await
+                .unwrap_err()
+                .kind(),
+            ErrorKind::Backend
+        );
+    }
+}

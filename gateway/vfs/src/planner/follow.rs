@@ -1,0 +1,260 @@
+//! Following a listing job to its end: publishing whole directories as they come, and saying honestly what did not come.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use futures_util::StreamExt;
+
+use super::{Demand, Wish};
+use crate::backend::{Cause, Complaint, Failure, Job, JobEvent, Listed, Outcome};
+use crate::error::{Error, ErrorKind, Result};
+use crate::flight::Flight;
+use crate::path::EndpointPath;
+use crate::store::FailureRecord;
+use crate::tree::Directory;
+use crate::vfs::Inner;
+
+/// How a job ended that did not end with an error.
+pub(super) enum End {
+    /// The directory was listed.
+    Listed,
+    /// The task never ran.
+    Lost,
+}
+
+/// Directories below the one that was asked for, whose listings come with the same job.
+type Children = HashMap<EndpointPath, (Arc<Directory>, Arc<Flight>)>;
+
+impl Inner {
+    pub(super) async fn follow_listing(
+        self: &Arc<Self>,
+        demand: &Demand,
+        job: &Job,
+        depth: u32,
+        flight: &Arc<Flight>,
+    ) -> Result<End> {
+        let mut events = self.backend.watch(job);
+        let mut listed = false;
+        let mut delivered = false;
+        let mut children = Children::new();
+        let start_by = tokio::time::Instant::now() + self.settings.start_by;
+        let outcome = loop {
+            let event = if delivered {
+                events.next().await
+            } else {
+                match tokio::time::timeout_at(start_by, events.next()).await {
+                    Ok(event) => event,
+                    Err(_) => return Err(self.expire(demand, job).await),
+                }
+            };
+            match event {
+                Some(JobEvent::Delivered) => {
+                    delivered = true;
+                    flight.update(|status| status.delivered = true);
+                }
+                Some(JobEvent::Progress { rows, bytes }) => {
+                    delivered = true;
+                    flight.update(|status| (status.rows, status.bytes) = (rows, bytes));
+                }
+                Some(JobEvent::Listed(directory)) => {
+                    delivered = true;
+                    let rows = directory.rows.len() as u64;
+                    flight.update(|status| status.rows = status.rows.max(rows));
+                    if directory.directory == demand.path {
+                        let expected = self.expected_children(demand, &directory, depth).await;
+                        self.publish(&demand.directory, directory).await?;
+                        listed = true;
+                        children = expected;
+                        if !matches!(demand.wish, Wish::Refresh(_)) {
+                            flight.end(Ok(()));
+                        }
+                    } else {
+                        self.publish_below(demand, directory, &mut children).await;
+                    }
+                }
+                Some(JobEvent::Fetched(_)) => {}
+                Some(JobEvent::Ended(outcome)) => break outcome,
+                None => {
+                    break Outcome::Failed {
+                        failure: Failure::Error,
+                        message: "the job's news broke off".into(),
+                    };
+                }
+            }
+        };
+        for (child, flight) in children.into_values() {
+            flight.end(Err(Error::backend(
+                "the endpoint could not read this directory",
+            )));
+            child.end_flight(&flight);
+        }
+        if listed {
+            return Ok(End::Listed);
+        }
+        match outcome {
+            Outcome::Failed {
+                failure: Failure::Lost,
+                ..
+            } => Ok(End::Lost),
+            Outcome::Failed { message, .. } => Err(self
+                .failed(demand, Some(job), Cause::Unknown, &message)
+                .await),
+            Outcome::Finished { complaint } => {
+                let complaint = complaint.unwrap_or_else(|| Complaint {
+                    cause: Cause::Unknown,
+                    message: "the endpoint could not read the directory and did not say why".into(),
+                });
+                self.doubt_parent(demand).await;
+                Err(self
+                    .failed(demand, Some(job), complaint.cause, &complaint.message)
+                    .await)
+            }
+        }
+    }
+
+    /// The task was lost again and again.
+    pub(super) async fn lost(self: &Arc<Self>, demand: &Demand) -> Error {
+        self.failed(
+            demand,
+            None,
+            Cause::Unknown,
+            "the task was lost on its way to the endpoint several times; try again later",
+        )
+        .await
+    }
+
+    /// Not delivered in time: taken back, so that the endpoint does not start old work days later (D17).
+    async fn expire(self: &Arc<Self>, demand: &Demand, job: &Job) -> Error {
+        if let Err(error) = self.backend.cancel(job).await {
+            tracing::warn!(flow = %job.id, %error, "an expired flow could not be cancelled");
+        }
+        let minutes = self.settings.start_by.as_secs() / 60;
+        let message = format!(
+            "the endpoint did not take the task within {minutes} minutes; it was cancelled"
+        );
+        self.failed(demand, Some(job), Cause::Unknown, &message)
+            .await
+    }
+
+    /// Remembers that the directory could not be listed; a good listing stays (design rule).
+    async fn failed(
+        self: &Arc<Self>,
+        demand: &Demand,
+        job: Option<&Job>,
+        cause: Cause,
+        message: &str,
+    ) -> Error {
+        let failure = FailureRecord {
+            at: self.clock.now(),
+            job: job.map(|job| job.id.clone()),
+            cause,
+            message: message.into(),
+        };
+        let error = failure_error(&failure);
+        let mut state = crate::tree::State::clone(&demand.directory.state());
+        state.failure = Some(failure);
+        if let Err(error) = self.save_state(&demand.directory, state).await {
+            tracing::error!(path = %demand.path, %error, "a failure could not be written to the store");
+        }
+        error
+    }
+
+    /// The directory may be gone: only a new listing of its parent can prove it.
+    async fn doubt_parent(self: &Arc<Self>, demand: &Demand) {
+        if demand.path.components.is_empty() {
+            return;
+        }
+        let key = crate::store::DirectoryKey {
+            export: demand.directory.node.export,
+            own: demand.directory.node.parent,
+        };
+        if let Ok(parent) = self.tree.resolve_key(key).await {
+            let _joined = self.demand_listing(&parent, &demand.call, Wish::Fresh);
+        }
+    }
+
+    /// The sub-directories whose listings will come with this job: demands for them wait for it instead of starting their own.
+    async fn expected_children(
+        self: &Arc<Self>,
+        demand: &Demand,
+        listed: &Listed,
+        depth: u32,
+    ) -> Children {
+        let mut children = Children::new();
+        if depth == 0 {
+            return children;
+        }
+        for row in listed
+            .rows
+            .iter()
+            .filter(|row| row.file_type() == crate::FileType::Directory && !row.unfetchable())
+        {
+            let Ok(path) = demand.path.child(row.name()) else {
+                continue;
+            };
+            let own = self.keys.child(demand.directory.node.own, row.name(), 0);
+            let place = crate::store::Place::Endpoint(path.clone());
+            let Ok(child) = self
+                .tree
+                .known(
+                    demand.directory.node.export,
+                    demand.directory.node.own,
+                    own,
+                    place,
+                )
+                .await
+            else {
+                continue;
+            };
+            let (flight, started) = child.join_flight(|| {
+                Flight::new(
+                    flight_endpoint(&path),
+                    path.to_string(),
+                    "list",
+                    demand.call.principal.name().into(),
+                    self.clock.now(),
+                )
+            });
+            if started {
+                children.insert(path, (child, flight));
+            }
+        }
+        children
+    }
+
+    async fn publish_below(
+        self: &Arc<Self>,
+        demand: &Demand,
+        listed: Listed,
+        children: &mut Children,
+    ) {
+        let path = listed.directory.clone();
+        let published = match self
+            .directory_below(&demand.directory, &demand.path, &path)
+            .await
+        {
+            Ok(directory) => self.publish(&directory, listed).await,
+            Err(error) => Err(error),
+        };
+        if let Err(error) = &published {
+            tracing::warn!(%path, %error, "a prefetched listing could not be kept");
+        }
+        if let Some((child, flight)) = children.remove(&path) {
+            flight.end(published);
+            child.end_flight(&flight);
+        }
+    }
+}
+
+fn flight_endpoint(path: &EndpointPath) -> Arc<str> {
+    path.endpoint.client_id.clone()
+}
+
+/// What a recorded failure means to whoever asks for the directory. Never `Absent`: only the parent's listing proves that.
+pub(crate) fn failure_error(failure: &FailureRecord) -> Error {
+    let kind = match failure.cause {
+        Cause::Denied => ErrorKind::Denied,
+        Cause::Absent | Cause::Unsupported | Cause::Unknown => ErrorKind::Backend,
+    };
+    Error::new(kind, format!("listing failed: {}", failure.message))
+}

@@ -1,0 +1,221 @@
+//! The planner: turns demands for listings into jobs, any number of demands for one directory into one job, and jobs into published
+//! listings.
+
+mod follow;
+mod prefetch;
+mod publish;
+
+pub(crate) use follow::failure_error;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::backend::{Delivery, Limits, Work};
+use crate::error::{Error, Result};
+use crate::flight::{EndOnDrop, Flight};
+use crate::path::EndpointPath;
+use crate::principal::{Call, Event, Protocol, Reason, Spend};
+use crate::store::Place;
+use crate::tree::{Directory, EndpointEntry};
+use crate::vfs::Inner;
+
+/// What a demand for a listing accepts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Wish {
+    /// Whatever the server already holds is welcome: the directory was never listed here.
+    First,
+    /// A new look at the endpoint.
+    Fresh,
+    /// A new look, this many levels deep, at somebody's explicit request: waits for all of it.
+    Refresh(u32),
+}
+
+/// Time on the endpoint for one listing.
+const LISTING_TIMEOUT: Duration = Duration::from_secs(600);
+/// Rows of one listing flow at most (D13).
+const LISTING_ROWS: u64 = 1_000_000;
+/// Share of a CPU for listings, in percent (D13).
+const LISTING_CPU: u8 = 50;
+
+impl Inner {
+    /// The listing of `directory` that is under way, or a new one.
+    pub(crate) fn demand_listing(
+        self: &Arc<Self>,
+        directory: &Arc<Directory>,
+        call: &Call,
+        wish: Wish,
+    ) -> Result<Arc<Flight>> {
+        let Place::Endpoint(path) = &directory.place else {
+            return Err(Error::invalid(
+                "this directory is the gateway's own: there is nothing to list on an endpoint",
+            ));
+        };
+        let entry = self.endpoint_of(directory.node.export)?;
+        let make = || {
+            Flight::new(
+                path.endpoint.client_id.clone(),
+                path.to_string(),
+                "list",
+                Arc::from(call.principal.name()),
+                self.clock.now(),
+            )
+        };
+        let (flight, started) = if matches!(wish, Wish::Refresh(_)) {
+            (make(), true)
+        } else {
+            directory.join_flight(make)
+        };
+        if started {
+            self.activities.add(flight.clone());
+            let demand = Demand {
+                directory: directory.clone(),
+                path: path.clone(),
+                entry,
+                call: call.clone(),
+                wish,
+            };
+            tokio::spawn(run(self.clone(), demand, flight.clone()));
+        }
+        Ok(flight)
+    }
+
+    /// Refreshes behind the caller's back, if the endpoint seems to be there and the last attempt did not just fail.
+    pub(crate) fn refresh_in_background(self: &Arc<Self>, directory: &Arc<Directory>, call: &Call) {
+        let now = self.clock.now();
+        let failed_lately = directory
+            .state()
+            .failure
+            .as_ref()
+            .is_some_and(|failure| now.since(failure.at) < self.settings.freshness.max_age);
+        if failed_lately || directory.is_being_listed() {
+            return;
+        }
+        let online = self
+            .endpoints
+            .get(directory.node.export)
+            .is_some_and(|entry| entry.seems_online(now, self.settings.offline_after));
+        if online {
+            let _joined = self.demand_listing(directory, call, Wish::Fresh);
+        }
+    }
+}
+
+/// One demand on its way.
+struct Demand {
+    directory: Arc<Directory>,
+    path: EndpointPath,
+    entry: Arc<EndpointEntry>,
+    call: Call,
+    wish: Wish,
+}
+
+async fn run(inner: Arc<Inner>, demand: Demand, flight: Arc<Flight>) {
+    let guard = EndOnDrop(flight.clone());
+    let result = inner.list(&demand, &flight).await;
+    if let Err(error) = &result {
+        tracing::warn!(path = %demand.path, principal = demand.call.principal.name(), %error, "listing failed");
+    }
+    flight.end(result);
+    demand.directory.end_flight(&flight);
+    drop(guard);
+}
+
+/// How often a task that was lost on its way to the endpoint is queued again (docs/velociraptor-api.md §7.3).
+const ATTEMPTS: u32 = 3;
+
+impl Inner {
+    async fn list(self: &Arc<Self>, demand: &Demand, flight: &Arc<Flight>) -> Result<()> {
+        if demand.wish == Wish::First
+            && let Some(held) = self.backend.held(&demand.path).await?
+        {
+            self.publish(&demand.directory, held).await?;
+            return Ok(());
+        }
+        let online = demand
+            .entry
+            .is_online(&*self.backend, &*self.clock, self.settings.offline_after)
+            .await?;
+        if !online {
+            return Err(demand.entry.offline_error());
+        }
+        self.admission
+            .admit(
+                &demand.call,
+                &demand.path.endpoint,
+                &demand.path.to_string(),
+                &Spend::Listing,
+            )
+            .await?;
+        let depth = match demand.wish {
+            Wish::Refresh(depth) => depth,
+            Wish::Fresh => 0,
+            Wish::First => self.prefetch_depth(&demand.directory, &demand.path).await,
+        };
+        let permit = demand.entry.flows.acquire().await;
+        for attempt in 1.. {
+            let job = self.submit_listing(demand, depth, flight).await?;
+            match self.follow_listing(demand, &job, depth, flight).await? {
+                follow::End::Listed => break,
+                follow::End::Lost if attempt < ATTEMPTS => {
+                    tracing::warn!(path = %demand.path, flow = %job.id, attempt, "the task was lost on its way to the endpoint; queued again");
+                }
+                follow::End::Lost => return Err(self.lost(demand).await),
+            }
+        }
+        drop(permit);
+        Ok(())
+    }
+
+    async fn submit_listing(
+        self: &Arc<Self>,
+        demand: &Demand,
+        depth: u32,
+        flight: &Arc<Flight>,
+    ) -> Result<crate::backend::Job> {
+        let reason = reason(&demand.call, "list", &demand.path);
+        let delivery = Delivery {
+            works: vec![Work::List {
+                directory: demand.path.clone(),
+                depth,
+            }],
+            principal: demand.call.principal.clone(),
+            reason: reason.clone(),
+            limits: Limits {
+                timeout: LISTING_TIMEOUT,
+                max_rows: LISTING_ROWS,
+                max_upload_bytes: 0,
+                cpu_percent: LISTING_CPU,
+            },
+        };
+        let jobs = self.backend.submit(&demand.path.endpoint, delivery).await?;
+        let job = jobs
+            .into_iter()
+            .next()
+            .ok_or_else(|| Error::backend("the server queued nothing"))?;
+        self.recorder.record(Event::FlowStarted {
+            at: self.clock.now(),
+            principal: Arc::from(demand.call.principal.name()),
+            endpoint: demand.path.endpoint.client_id.clone(),
+            job: job.id.clone(),
+            reason: reason.0,
+        });
+        flight.update(|status| status.job = Some(job.id.clone()));
+        Ok(job)
+    }
+}
+
+/// Why a flow is started, in words for the server's audit and the ledger.
+pub(crate) fn reason(call: &Call, work: &str, path: &EndpointPath) -> Reason {
+    let protocol = match call.protocol {
+        Protocol::Nfs => "nfs",
+        Protocol::Webdav => "webdav",
+        Protocol::Browser => "browser",
+        Protocol::Api => "api",
+        Protocol::Gateway => "gateway",
+    };
+    let peer = call
+        .peer
+        .map(|peer| format!(" from {peer}"))
+        .unwrap_or_default();
+    Reason(format!("{work} {path} by {protocol}{peer}").into())
+}

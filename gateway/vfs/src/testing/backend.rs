@@ -1,0 +1,637 @@
+//! A backend in memory: endpoints with trees that tests build, switches for everything that goes wrong, and counters.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures_util::stream::{self, BoxStream, StreamExt};
+use tokio::sync::{mpsc, watch};
+
+use super::TestClock;
+use crate::attributes::FileType;
+use crate::backend::{
+    Backend, Capabilities, Cause, Complaint, ContentLocation, Delivery, EndpointChange, Failure,
+    Fetched, FetchedContent, Job, JobEvent, Listed, Observation, Outcome, Presence, Work,
+};
+use crate::clock::Clock;
+use crate::endpoint::{Endpoint, EndpointId, System};
+use crate::error::{Error, Result};
+use crate::path::EndpointPath;
+use crate::snapshot::{EntryFields, Rows, Times};
+use crate::timestamp::Timestamp;
+
+/// One entry of a fake tree.
+#[derive(Debug, Clone)]
+pub struct FakeEntry {
+    /// Type on the endpoint.
+    pub file_type: FileType,
+    /// Permission bits.
+    pub mode: u16,
+    /// Size as listed; [`FakeBackend::add_file`] sets it to the content's length.
+    pub size: u64,
+    /// Only reading tells the size.
+    pub size_unknown: bool,
+    /// The name was no UTF-8.
+    pub unfetchable: bool,
+    /// Modification time.
+    pub modified: Option<Timestamp>,
+    /// Raw link target.
+    pub link: Option<String>,
+    /// Content that comes with the listing.
+    pub inline: Option<Vec<u8>>,
+    /// Content that collecting gives.
+    pub content: Bytes,
+}
+
+impl FakeEntry {
+    /// An entry of this type, made in 2020.
+    pub fn new(file_type: FileType) -> FakeEntry {
+        FakeEntry {
+            file_type,
+            mode: 0o644,
+            size: 0,
+            size_unknown: false,
+            unfetchable: false,
+            modified: Some(Timestamp::new(1_577_836_800, 123_456_789)),
+            link: None,
+            inline: None,
+            content: Bytes::new(),
+        }
+    }
+}
+
+type Place = (String, String, Vec<String>);
+
+#[derive(Default)]
+struct State {
+    endpoints: BTreeMap<String, (System, bool)>,
+    /// Children of each directory in order.
+    directories: HashMap<Place, Vec<(String, FakeEntry)>>,
+    denied: HashSet<Place>,
+    /// Listings that the server holds, with their age when they were put there.
+    held: HashMap<Place, Timestamp>,
+    contents: HashMap<Vec<String>, Bytes>,
+    jobs: HashMap<Arc<str>, (Work, Arc<str>)>,
+    lose: usize,
+    short_reads: bool,
+}
+
+/// A backend in memory.
+pub struct FakeBackend {
+    state: Mutex<State>,
+    clock: Arc<TestClock>,
+    released: watch::Sender<bool>,
+    listings: AtomicUsize,
+    fetches: AtomicUsize,
+    reads: AtomicUsize,
+    cancelled: AtomicUsize,
+    /// How long a job takes.
+    latency: Mutex<Duration>,
+}
+
+impl FakeBackend {
+    /// No endpoints yet. Must be made inside a tokio runtime.
+    pub fn new() -> Arc<FakeBackend> {
+        Arc::new(FakeBackend {
+            state: Mutex::default(),
+            clock: Arc::new(TestClock::new()),
+            released: watch::Sender::new(true),
+            listings: AtomicUsize::new(0),
+            fetches: AtomicUsize::new(0),
+            reads: AtomicUsize::new(0),
+            cancelled: AtomicUsize::new(0),
+            latency: Mutex::new(Duration::ZERO),
+        })
+    }
+
+    /// The clock that goes with it.
+    pub fn clock(&self) -> Arc<TestClock> {
+        self.clock.clone()
+    }
+
+    /// Adds an endpoint with an empty `auto`.
+    pub fn add_endpoint(&self, client_id: &str, system: System, online: bool) {
+        self.with(|state| {
+            state
+                .endpoints
+                .insert(client_id.to_owned(), (system, online));
+            state
+                .directories
+                .entry((client_id.to_owned(), "auto".to_owned(), Vec::new()))
+                .or_default();
+        });
+    }
+
+    /// Connects or disconnects an endpoint.
+    pub fn set_online(&self, client_id: &str, online: bool) {
+        self.with(|state| {
+            if let Some((_, connected)) = state.endpoints.get_mut(client_id) {
+                *connected = online;
+            }
+        });
+    }
+
+    /// Adds an entry, and the directories that lead to it.
+    pub fn add_entry(&self, client_id: &str, accessor: &str, path: &[&str], entry: FakeEntry) {
+        let Some((name, parent)) = path.split_last() else {
+            return;
+        };
+        self.add_directory(client_id, accessor, parent);
+        if entry.file_type == FileType::Directory {
+            self.with(|state| {
+                state
+                    .directories
+                    .entry(place(client_id, accessor, path))
+                    .or_default();
+            });
+        }
+        self.with(|state| {
+            let children = state
+                .directories
+                .entry(place(client_id, accessor, parent))
+                .or_default();
+            match children
+                .iter_mut()
+                .find(|(other, _)| other == name && !entry.unfetchable)
+            {
+                Some((_, old)) => *old = entry,
+                None => children.push(((*name).to_owned(), entry)),
+            }
+        });
+    }
+
+    /// Adds a directory, and those that lead to it.
+    pub fn add_directory(&self, client_id: &str, accessor: &str, path: &[&str]) {
+        for length in 1..=path.len() {
+            let here = &path[..length];
+            let known = self.with(|state| {
+                state
+                    .directories
+                    .contains_key(&place(client_id, accessor, here))
+            });
+            if !known {
+                let entry = FakeEntry {
+                    mode: 0o755,
+                    ..FakeEntry::new(FileType::Directory)
+                };
+                self.with(|state| {
+                    state
+                        .directories
+                        .entry(place(client_id, accessor, here))
+                        .or_default();
+                    let parent = state
+                        .directories
+                        .entry(place(client_id, accessor, &here[..length - 1]))
+                        .or_default();
+                    parent.push((here[length - 1].to_owned(), entry));
+                });
+            }
+        }
+    }
+
+    /// Adds or replaces a regular file.
+    pub fn add_file(
+        &self,
+        client_id: &str,
+        accessor: &str,
+        path: &[&str],
+        content: impl Into<Bytes>,
+    ) {
+        let content = content.into();
+        let entry = FakeEntry {
+            size: content.len() as u64,
+            content,
+            ..FakeEntry::new(FileType::Regular)
+        };
+        self.add_entry(client_id, accessor, path, entry);
+    }
+
+    /// Adds a symbolic link.
+    pub fn add_link(&self, client_id: &str, accessor: &str, path: &[&str], target: &str) {
+        let entry = FakeEntry {
+            link: Some(target.to_owned()),
+            size: target.len() as u64,
+            mode: 0o777,
+            ..FakeEntry::new(FileType::Symlink)
+        };
+        self.add_entry(client_id, accessor, path, entry);
+    }
+
+    /// Takes an entry away from the endpoint.
+    pub fn remove(&self, client_id: &str, accessor: &str, path: &[&str]) {
+        let Some((name, parent)) = path.split_last() else {
+            return;
+        };
+        self.with(|state| {
+            state.directories.remove(&place(client_id, accessor, path));
+            if let Some(children) = state
+                .directories
+                .get_mut(&place(client_id, accessor, parent))
+            {
+                children.retain(|(other, _)| other != name);
+            }
+        });
+    }
+
+    /// The endpoint refuses to list or read this.
+    pub fn deny(&self, client_id: &str, accessor: &str, path: &[&str]) {
+        self.with(|state| state.denied.insert(place(client_id, accessor, path)));
+    }
+
+    /// The server holds a listing of this directory, made `age` ago by somebody else.
+    pub fn hold_listing(&self, client_id: &str, accessor: &str, path: &[&str], age: Duration) {
+        let now = self.clock.now();
+        let nanos = Duration::from_nanos(u64::from(now.nanos));
+        let seconds = now.seconds - i64::try_from(age.saturating_sub(nanos).as_secs()).unwrap_or(0);
+        self.with(|state| {
+            state
+                .held
+                .insert(place(client_id, accessor, path), Timestamp::new(seconds, 0))
+        });
+    }
+
+    /// Jobs wait until [`FakeBackend::release_jobs`].
+    pub fn hold_jobs(&self) {
+        self.released.send_replace(false);
+    }
+
+    /// Jobs go on.
+    pub fn release_jobs(&self) {
+        self.released.send_replace(true);
+    }
+
+    /// Every job takes this long.
+    pub fn set_latency(&self, latency: Duration) {
+        *self.latency.lock().unwrap_or_else(PoisonError::into_inner) = latency;
+    }
+
+    /// The next `count` jobs are lost on their way.
+    pub fn lose_jobs(&self, count: usize) {
+        self.with(|state| state.lose = count);
+    }
+
+    /// The server gives one byte less than it should.
+    pub fn set_short_reads(&self, short: bool) {
+        self.with(|state| state.short_reads = short);
+    }
+
+    /// Listing jobs so far.
+    pub fn listings(&self) -> usize {
+        self.listings.load(Ordering::SeqCst)
+    }
+
+    /// Collection jobs so far.
+    pub fn fetches(&self) -> usize {
+        self.fetches.load(Ordering::SeqCst)
+    }
+
+    /// Reads of the server's file store so far.
+    pub fn reads(&self) -> usize {
+        self.reads.load(Ordering::SeqCst)
+    }
+
+    /// Jobs cancelled so far.
+    pub fn cancelled(&self) -> usize {
+        self.cancelled.load(Ordering::SeqCst)
+    }
+
+    fn with<T>(&self, work: impl FnOnce(&mut State) -> T) -> T {
+        work(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn observation(&self, job: &Arc<str>, by: &Arc<str>) -> Observation {
+        let now = self.clock.now();
+        Observation {
+            job: job.clone(),
+            by: by.clone(),
+            started: now,
+            seen: now,
+            first_row: 0,
+        }
+    }
+
+    fn rows(&self, place: &Place) -> Option<Rows> {
+        let children = self.with(|state| {
+            (!state.denied.contains(place))
+                .then(|| state.directories.get(place).cloned())
+                .flatten()
+        })?;
+        let mut rows = Rows::new();
+        for (name, entry) in &children {
+            let times = Times {
+                modified: entry.modified,
+                accessed: entry.modified,
+                changed: entry.modified,
+                born: None,
+            };
+            let _fits = rows.push(&EntryFields {
+                name,
+                shown: None,
+                file_type: entry.file_type,
+                mode: entry.mode,
+                size: entry.size,
+                size_unknown: entry.size_unknown,
+                unfetchable: entry.unfetchable,
+                times,
+                link: entry.link.as_deref(),
+                inline: entry.inline.as_deref(),
+                details: None,
+            });
+        }
+        Some(rows)
+    }
+
+    fn list(
+        &self,
+        directory: &EndpointPath,
+        depth: u32,
+        job: &Arc<str>,
+        by: &Arc<str>,
+        events: &mut Vec<JobEvent>,
+    ) {
+        let Some(rows) = self.rows(&place_of(directory)) else {
+            return;
+        };
+        let below: Vec<String> = rows
+            .iter()
+            .filter(|row| row.file_type() == FileType::Directory)
+            .map(|row| row.name().to_owned())
+            .collect();
+        events.push(JobEvent::Listed(Listed {
+            directory: directory.clone(),
+            rows,
+            observation: self.observation(job, by),
+            collected: Vec::new(),
+        }));
+        if depth > 0 {
+            for name in below {
+                if let Ok(child) = directory.child(&name) {
+                    self.list(&child, depth - 1, job, by, events);
+                }
+            }
+        }
+    }
+
+    fn fetch(&self, file: &EndpointPath, job: &Arc<str>, by: &Arc<str>) -> Option<JobEvent> {
+        let (_, accessor, components) = place_of(file);
+        let (name, parent) = components.split_last()?;
+        let here = place_of(file);
+        let parent = (here.0.clone(), accessor, parent.to_vec());
+        let entry = self.with(|state| {
+            state
+                .directories
+                .get(&parent)?
+                .iter()
+                .find(|(other, _)| other == name)
+                .map(|(_, entry)| entry.clone())
+        })?;
+        let content = if self.with(|state| state.denied.contains(&here)) {
+            Err(Complaint {
+                cause: Cause::Denied,
+                message: "permission denied".into(),
+            })
+        } else {
+            let components = vec![job.to_string(), file.to_string()];
+            self.with(|state| {
+                state
+                    .contents
+                    .insert(components.clone(), entry.content.clone())
+            });
+            Ok(FetchedContent {
+                size: entry.content.len() as u64,
+                location: ContentLocation {
+                    org: "root".into(),
+                    components,
+                },
+                sparse: false,
+                sha256_endpoint: None,
+            })
+        };
+        Some(JobEvent::Fetched(Fetched {
+            file: file.clone(),
+            content,
+            observation: self.observation(job, by),
+        }))
+    }
+
+    fn events(&self, job: &Job) -> Vec<JobEvent> {
+        let Some((work, by)) = self.with(|state| state.jobs.get(&job.id).cloned()) else {
+            return Vec::new();
+        };
+        let lost = self.with(|state| {
+            let lost = state.lose > 0;
+            state.lose = state.lose.saturating_sub(1);
+            lost
+        });
+        if lost {
+            let outcome = Outcome::Failed {
+                failure: Failure::Lost,
+                message: "the task was lost".into(),
+            };
+            return vec![JobEvent::Ended(outcome)];
+        }
+        let mut events = vec![JobEvent::Delivered];
+        let mut complaint = None;
+        match &work {
+            Work::List { directory, depth } => {
+                self.list(directory, *depth, &job.id, &by, &mut events);
+                if events.len() == 1 {
+                    let denied = self.with(|state| state.denied.contains(&place_of(directory)));
+                    complaint = Some(if denied {
+                        Complaint {
+                            cause: Cause::Denied,
+                            message: "permission denied".into(),
+                        }
+                    } else {
+                        Complaint {
+                            cause: Cause::Absent,
+                            message: "no such file or directory".into(),
+                        }
+                    });
+                }
+            }
+            Work::ListMany { directories } => {
+                for directory in directories {
+                    self.list(directory, 0, &job.id, &by, &mut events);
+                }
+            }
+            Work::Fetch { files } => events.extend(
+                files
+                    .iter()
+                    .filter_map(|file| self.fetch(file, &job.id, &by)),
+            ),
+            Work::Ranges { .. } => {}
+        }
+        events.push(JobEvent::Ended(Outcome::Finished { complaint }));
+        events
+    }
+}
+
+#[async_trait]
+impl Backend for FakeBackend {
+    async fn submit(&self, endpoint: &EndpointId, delivery: Delivery) -> Result<Vec<Job>> {
+        let mut jobs = Vec::new();
+        for work in delivery.works {
+            let counter = if matches!(work, Work::List { .. } | Work::ListMany { .. }) {
+                &self.listings
+            } else {
+                &self.fetches
+            };
+            counter.fetch_add(1, Ordering::SeqCst);
+            let id: Arc<str> = self
+                .with(|state| format!("F.{}", state.jobs.len() + 1))
+                .into();
+            self.with(|state| {
+                state
+                    .jobs
+                    .insert(id.clone(), (work, delivery.principal.name().into()))
+            });
+            jobs.push(Job {
+                endpoint: endpoint.clone(),
+                id,
+            });
+        }
+        Ok(jobs)
+    }
+
+    fn watch(&self, job: &Job) -> BoxStream<'static, JobEvent> {
+        let (sender, receiver) = mpsc::unbounded_channel();
+        let mut released = self.released.subscribe();
+        let latency = *self.latency.lock().unwrap_or_else(PoisonError::into_inner);
+        let events = self.events(job);
+        tokio::spawn(async move {
+            if released.wait_for(|released| *released).await.is_err() {
+                return;
+            }
+            tokio::time::sleep(latency).await;
+            for event in events {
+                let _nobody_listens = sender.send(event);
+            }
+        });
+        stream::unfold(receiver, |mut receiver| async move {
+            receiver.recv().await.map(|event| (event, receiver))
+        })
+        .boxed()
+    }
+
+    async fn held(&self, directory: &EndpointPath) -> Result<Option<Listed>> {
+        let place = place_of(directory);
+        let Some(seen) = self.with(|state| state.held.get(&place).copied()) else {
+            return Ok(None);
+        };
+        Ok(self.rows(&place).map(|rows| Listed {
+            directory: directory.clone(),
+            rows,
+            observation: Observation {
+                job: "F.HELD".into(),
+                by: "colleague".into(),
+                started: seen,
+                seen,
+                first_row: 0,
+            },
+            collected: Vec::new(),
+        }))
+    }
+
+    async fn read(&self, location: &ContentLocation, offset: u64, length: u32) -> Result<Bytes> {
+        self.reads.fetch_add(1, Ordering::SeqCst);
+        let content = self.with(|state| state.contents.get(&location.components).cloned());
+        let content =
+            content.ok_or_else(|| Error::absent("the server does not have this upload"))?;
+        let start = usize::try_from(offset)
+            .unwrap_or(usize::MAX)
+            .min(content.len());
+        let mut end = start.saturating_add(length as usize).min(content.len());
+        if self.with(|state| state.short_reads) && end > start {
+            end -= 1;
+        }
+        Ok(content.slice(start..end))
+    }
+
+    async fn cancel(&self, _: &Job) -> Result<()> {
+        self.cancelled.fetch_add(1, Ordering::SeqCst);
+        Ok(())
+    }
+
+    fn endpoints(&self) -> BoxStream<'static, EndpointChange> {
+        let (sender, receiver) = mpsc::unbounded_channel();
+        for change in self.all() {
+            let _nobody_listens = sender.send(change);
+        }
+        // Changes after this come through `presence` only: a test adds its endpoints before it makes its VFS.
+        stream::unfold((receiver, sender), |(mut receiver, sender)| async move {
+            receiver
+                .recv()
+                .await
+                .map(|change| (change, (receiver, sender)))
+        })
+        .boxed()
+    }
+
+    async fn presence(&self, endpoint: &EndpointId) -> Result<Presence> {
+        let now = self.clock.now();
+        match self.with(|state| state.endpoints.get(&*endpoint.client_id).copied()) {
+            Some((_, true)) => Ok(Presence {
+                last_seen: Some(now),
+            }),
+            Some((_, false)) => Ok(Presence {
+                last_seen: Some(Timestamp::new(1_700_000_000, 0)),
+            }),
+            None => Err(Error::invalid("unknown endpoint")),
+        }
+    }
+
+    async fn capabilities(&self, _: &EndpointId) -> Result<Capabilities> {
+        Ok(Capabilities {
+            collect: true,
+            ..Capabilities::default()
+        })
+    }
+}
+
+impl FakeBackend {
+    fn all(&self) -> Vec<EndpointChange> {
+        let now = self.clock.now();
+        let mut changes: Vec<EndpointChange> = self.with(|state| {
+            let endpoint = |(client_id, (system, online)): (&String, &(System, bool))| {
+                let last_seen = if *online {
+                    now
+                } else {
+                    Timestamp::new(1_700_000_000, 0)
+                };
+                EndpointChange::Present(Endpoint {
+                    id: EndpointId::root_org(client_id.as_str()),
+                    hostname: format!("host-{}", client_id.trim_start_matches("C.")),
+                    system: *system,
+                    agent_version: "0.77.2".to_owned(),
+                    labels: Vec::new(),
+                    last_seen: Some(last_seen),
+                    first_seen: Some(Timestamp::new(1_600_000_000, 0)),
+                })
+            };
+            state.endpoints.iter().map(endpoint).collect()
+        });
+        changes.push(EndpointChange::Complete);
+        changes
+    }
+}
+
+fn place(client_id: &str, accessor: &str, path: &[&str]) -> Place {
+    (
+        client_id.to_owned(),
+        accessor.to_owned(),
+        path.iter().map(|name| (*name).to_owned()).collect(),
+    )
+}
+
+fn place_of(path: &EndpointPath) -> Place {
+    let components = path.components.iter().map(ToString::to_string).collect();
+    (
+        path.endpoint.client_id.to_string(),
+        path.accessor.to_string(),
+        components,
+    )
+}

@@ -1,0 +1,218 @@
+//! LOOKUP: a hit answers from any listing; a miss is "absent" only by a fresh one (D35).
+
+use std::sync::Arc;
+
+use super::{Found, Inner};
+use crate::error::{Error, ErrorKind, Result};
+use crate::freshness::Visit;
+use crate::meta::META;
+use crate::node::{Identity, Node, NodeKind};
+use crate::path::MAX_COMPONENT_BYTES;
+use crate::planner::Wish;
+use crate::principal::Call;
+use crate::snapshot::{Entry, Snapshot};
+use crate::store::{DirectoryKey, Place};
+use crate::tree::{Directory, Loaded, REACHABLE_ACCESSORS, Round};
+
+impl Inner {
+    pub(super) fn lookup_now(
+        self: &Arc<Self>,
+        node: &Node,
+        name: &str,
+        call: &Call,
+    ) -> Option<Result<Found>> {
+        if node.kind != NodeKind::Directory {
+            return Some(Err(not_a_directory()));
+        }
+        let directory = self.tree.in_memory(DirectoryKey {
+            export: node.export,
+            own: node.own,
+        })?;
+        if !matches!(
+            directory.place,
+            Place::Endpoint(_) | Place::Root | Place::ByName | Place::Accessors(_)
+        ) {
+            return None;
+        }
+        let loaded = directory.loaded_guard();
+        let loaded = loaded.as_ref()?;
+        if let Some(entry) = self.entry_called(&directory, &loaded.snapshot, name, call) {
+            return Some(Ok(self.found(&directory, &entry)));
+        }
+        let proven = self.misses_are_proven(&directory) && !self.is_reachable(&directory, name);
+        proven.then(|| Err(absent(name)))
+    }
+
+    pub(super) async fn lookup(
+        self: &Arc<Self>,
+        node: &Node,
+        name: &str,
+        call: &Call,
+    ) -> Result<Found> {
+        if node.kind != NodeKind::Directory {
+            return Err(not_a_directory());
+        }
+        if name.len() > MAX_COMPONENT_BYTES {
+            return Err(Error::new(
+                ErrorKind::NameTooLong,
+                "the name is longer than any accessor allows",
+            ));
+        }
+        let directory = self.tree.resolve(node).await?;
+        if let Place::Meta { .. } | Place::MetaFiles { .. } = &directory.place {
+            return self.meta_lookup(&directory, name, call).await;
+        }
+        let loaded = match self.tree.load(&directory).await? {
+            Some(loaded) => Some(loaded),
+            None if name == META => None,
+            None => Some(self.listed(&directory, call).await?),
+        };
+        if let Some(loaded) = &loaded
+            && let Some(found) = self.child_called(&directory, loaded, name, call).await?
+        {
+            return Ok(found);
+        }
+        if name == META {
+            return self.meta_directory(&directory).await;
+        }
+        if self.is_reachable(&directory, name) {
+            let own = self.keys.child(directory.node.own, name, 0);
+            let child = self.tree.child(&directory, name, own)?;
+            let attributes = self.directory_attributes(&child).await?;
+            return Ok(Found {
+                node: child.node,
+                attributes,
+            });
+        }
+        self.miss(&directory, name, call).await
+    }
+
+    /// The name is not in the listing that we have: is it proven absent?
+    async fn miss(
+        self: &Arc<Self>,
+        directory: &Arc<Directory>,
+        name: &str,
+        call: &Call,
+    ) -> Result<Found> {
+        if self.misses_are_proven(directory) {
+            return Err(absent(name));
+        }
+        match &directory.place {
+            Place::Root | Place::ByName => {
+                self.endpoints.complete(call.hold).await?;
+                let loaded = self.tree.load(directory).await?;
+                let found = match &loaded {
+                    Some(loaded) => self.child_called(directory, loaded, name, call).await?,
+                    None => None,
+                };
+                found.ok_or_else(|| absent(name))
+            }
+            Place::Endpoint(_) => {
+                let entry = self.endpoint_of(directory.node.export)?;
+                if !entry
+                    .is_online(&*self.backend, &*self.clock, self.settings.offline_after)
+                    .await?
+                {
+                    return Err(absent(name)); // as of the last listing
+                }
+                self.demand_listing(directory, call, Wish::Fresh)?
+                    .wait(call.hold)
+                    .await?;
+                let loaded = self.tree.load(directory).await?;
+                let found = match &loaded {
+                    Some(loaded) => self.child_called(directory, loaded, name, call).await?,
+                    None => None,
+                };
+                found.ok_or_else(|| absent(name))
+            }
+            Place::Accessors(_) | Place::Meta { .. } | Place::MetaFiles { .. } => Err(absent(name)),
+        }
+    }
+
+    /// The child called `name` of a listing, with its attributes as GETATTR would give them.
+    async fn child_called(
+        self: &Arc<Self>,
+        directory: &Arc<Directory>,
+        loaded: &Arc<Loaded>,
+        name: &str,
+        call: &Call,
+    ) -> Result<Option<Found>> {
+        let Some(entry) = self.entry_called(directory, &loaded.snapshot, name, call) else {
+            return Ok(None);
+        };
+        let mut found = self.found(directory, &entry);
+        if found.node.kind == NodeKind::Directory {
+            // Its generation may be known to the store alone.
+            if let Ok(child) = self.tree.resolve(&found.node).await {
+                found.attributes = self.directory_attributes(&child).await?;
+            }
+        }
+        Ok(Some(found))
+    }
+
+    fn entry_called<'a>(
+        &self,
+        directory: &Directory,
+        snapshot: &'a Snapshot,
+        name: &str,
+        call: &Call,
+    ) -> Option<Entry<'a>> {
+        let component = call.profile.read(name);
+        snapshot
+            .by_name(&component, &self.keys)
+            .or_else(|| {
+                if component == name {
+                    None
+                } else {
+                    snapshot.by_name(name, &self.keys)
+                }
+            })
+            .or_else(|| snapshot.by_shortened_name(name))
+            .or_else(|| {
+                let folds = matches!(directory.place, Place::Endpoint(_))
+                    && self.system_of(directory.node.export).ignores_case();
+                if folds {
+                    snapshot.by_folded_name(&component)
+                } else {
+                    None
+                }
+            })
+    }
+
+    /// Whether a name that is not in the current listing is proven absent without asking anybody.
+    fn misses_are_proven(&self, directory: &Directory) -> bool {
+        match &directory.place {
+            Place::Root | Place::ByName => self.endpoints.round() == Round::Complete,
+            Place::Accessors(_) => true,
+            Place::Meta { .. } | Place::MetaFiles { .. } => false,
+            Place::Endpoint(_) => {
+                let state = directory.state();
+                state.listing.as_ref().is_some_and(|listing| {
+                    self.settings
+                        .freshness
+                        .visit(self.clock.now().since(listing.observation.seen))
+                        == Visit::Serve
+                })
+            }
+        }
+    }
+
+    /// `.raptorgate` everywhere (D20), and accessors that are not listed (D2).
+    fn is_reachable(&self, directory: &Directory, name: &str) -> bool {
+        name == META
+            || matches!(directory.place, Place::Accessors(_)) && REACHABLE_ACCESSORS.contains(&name)
+    }
+
+    /// The identity of a child of a directory.
+    pub(crate) fn child_identity(&self, parent: Identity, name: &str) -> Identity {
+        self.keys.child(parent, name, 0)
+    }
+}
+
+fn absent(name: &str) -> Error {
+    Error::absent(format!("there is no {name:?} in this directory"))
+}
+
+pub(super) fn not_a_directory() -> Error {
+    Error::new(ErrorKind::NotDirectory, "this is not a directory")
+}
