@@ -1,0 +1,10 @@
+//! What the program does for its users, proved on the real program with real clients. One file per behaviour.
+//!
+//! A test that cannot run on this machine (no root, no client) says why on stderr and is counted as skipped by `tests/run`.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+// Tests measure what a user waits for: real time is what they are about.
+#![allow(clippy::disallowed_methods)]
+
+mod support;
+
+mod whole_tree_through_nfs;
