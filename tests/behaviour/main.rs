@@ -7,4 +7,10 @@
 
 mod support;
 
+mod hostile_entries;
+mod listing_flows;
+mod mounts;
+mod offline;
+mod restart;
 mod whole_tree_through_nfs;
+mod whole_tree_through_webdav;

@@ -15,18 +15,7 @@ const ALLOWED: [(&str, &[&str]); 9] = [
     ("velociraptor-proto", &[]),
     ("velociraptor", &["vfs", "velociraptor-proto"]),
     ("simulator", &["vfs", "velociraptor-proto"]),
-    (
-        "program",
-        &[
-            "vfs",
-            "access",
-            "store",
-            "nfs",
-            "webdav",
-            "velociraptor",
-            "simulator",
-        ],
-    ),
+    ("program", &["vfs", "access", "store", "nfs", "webdav", "velociraptor", "simulator"]),
 ];
 
 #[test]
@@ -46,34 +35,16 @@ fn rooms_depend_only_on_the_rooms_they_may_know() {
         );
     }
     assert!(wrong.is_empty(), "{wrong:#?}");
-    assert_eq!(
-        rooms.len(),
-        ALLOWED.len(),
-        "a room is missing: {:?}",
-        rooms.keys()
-    );
+    assert_eq!(rooms.len(), ALLOWED.len(), "a room is missing: {:?}", rooms.keys());
 }
 
 #[test]
 fn the_driver_may_be_tried_against_the_simulator_but_never_the_reverse() {
     let rooms = all_dependencies();
-    assert!(
-        !rooms["simulator"].contains("velociraptor"),
-        "the simulator must prove the driver, not agree with it"
-    );
+    assert!(!rooms["simulator"].contains("velociraptor"), "the simulator must prove the driver, not agree with it");
     for front_end in ["nfs", "webdav"] {
-        for other in [
-            "velociraptor",
-            "velociraptor-proto",
-            "store",
-            "simulator",
-            "nfs",
-            "webdav",
-        ] {
-            assert!(
-                !rooms[front_end].contains(other),
-                "{front_end} must not know {other}, not even in its tests"
-            );
+        for other in ["velociraptor", "velociraptor-proto", "store", "simulator", "nfs", "webdav"] {
+            assert!(!rooms[front_end].contains(other), "{front_end} must not know {other}, not even in its tests");
         }
     }
 }
@@ -90,26 +61,15 @@ fn all_dependencies() -> BTreeMap<String, BTreeSet<String>> {
 
 fn graph(counts: impl Fn(Option<&str>) -> bool) -> BTreeMap<String, BTreeSet<String>> {
     let output = Command::new(env!("CARGO"))
-        .args([
-            "metadata",
-            "--no-deps",
-            "--offline",
-            "--format-version",
-            "1",
-        ])
+        .args(["metadata", "--no-deps", "--offline", "--format-version", "1"])
         .current_dir(tree::root())
         .output()
         .unwrap();
-    assert!(
-        output.status.success(),
-        "{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let metadata: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     let mut rooms = BTreeMap::new();
     for package in metadata["packages"].as_array().unwrap() {
-        let name = room(package["name"].as_str().unwrap())
-            .expect("every member of the workspace is a room");
+        let name = room(package["name"].as_str().unwrap()).expect("every member of the workspace is a room");
         let known = package["dependencies"]
             .as_array()
             .unwrap()

@@ -23,28 +23,19 @@ pub fn root() -> PathBuf {
 pub fn text_files() -> Vec<File> {
     let mut files = Vec::new();
     collect(&root(), &root(), &mut files);
-    assert!(
-        files.len() > 20,
-        "only {} files found below {}",
-        files.len(),
-        root().display()
-    );
+    assert!(files.len() > 20, "only {} files found below {}", files.len(), root().display());
     files.sort_by(|a, b| a.path.cmp(&b.path));
     files
 }
 
 /// Every Rust file of the project, generated code included.
 pub fn rust_files() -> Vec<File> {
-    text_files()
-        .into_iter()
-        .filter(|file| file.path.ends_with(".rs"))
-        .collect()
+    text_files().into_iter().filter(|file| file.path.ends_with(".rs")).collect()
 }
 
 /// Generated code: never edited, never measured.
 pub fn is_generated(file: &File) -> bool {
-    file.path
-        .starts_with("gateway/velociraptor/proto/src/generated")
+    file.path.starts_with("gateway/velociraptor/proto/src/generated")
 }
 
 fn collect(root: &Path, folder: &Path, files: &mut Vec<File>) {
@@ -60,12 +51,7 @@ fn collect(root: &Path, folder: &Path, files: &mut Vec<File>) {
         } else if kind.is_file()
             && let Ok(text) = fs::read_to_string(&path)
         {
-            let path = path
-                .strip_prefix(root)
-                .unwrap()
-                .to_str()
-                .unwrap()
-                .to_owned();
+            let path = path.strip_prefix(root).unwrap().to_str().unwrap().to_owned();
             files.push(File { path, text });
         }
     }

@@ -22,10 +22,7 @@ const THEIR_WORDS: [&str; 9] = [
 fn only_two_rooms_speak_the_language_of_the_server() {
     let mut spoken = Vec::new();
     for file in product_files() {
-        if KNOW_VELOCIRAPTOR
-            .iter()
-            .any(|room| file.path.starts_with(room))
-        {
+        if KNOW_VELOCIRAPTOR.iter().any(|room| file.path.starts_with(room)) {
             continue;
         }
         for (number, line) in code_lines(&file) {
@@ -43,11 +40,7 @@ fn only_two_rooms_speak_the_language_of_the_server() {
 #[test]
 fn no_file_points_outside_the_project() {
     // Put together here, so that this file does not say them.
-    let outside = [
-        ["..", "shared"].join("/"),
-        ["", "work", ""].join("/"),
-        ["", "root", ""].join("/") + ".",
-    ];
+    let outside = [["..", "shared"].join("/"), ["", "work", ""].join("/"), ["", "root", ""].join("/") + "."];
     let mut pointing = Vec::new();
     for file in tree::text_files() {
         for (number, line) in file.text.lines().enumerate() {
@@ -66,14 +59,9 @@ fn no_file_points_outside_the_project() {
 fn the_simulator_is_never_what_a_front_end_is_written_for() {
     let mut spoken = Vec::new();
     for file in product_files() {
-        if [
-            "gateway/vfs/",
-            "gateway/nfs/",
-            "gateway/webdav/",
-            "gateway/store/",
-        ]
-        .iter()
-        .any(|room| file.path.starts_with(room))
+        if ["gateway/vfs/", "gateway/nfs/", "gateway/webdav/", "gateway/store/"]
+            .iter()
+            .any(|room| file.path.starts_with(room))
         {
             spoken.extend(
                 code_lines(&file)
@@ -87,16 +75,14 @@ fn the_simulator_is_never_what_a_front_end_is_written_for() {
 
 /// Whether the path stands in the line as a path of its own, not as the tail of a longer one.
 fn names(line: &str, path: &str) -> bool {
-    line.match_indices(path).any(|(at, _)| {
-        !line[..at].ends_with(|before: char| before.is_alphanumeric() || "/}_-".contains(before))
-    })
+    line.match_indices(path)
+        .any(|(at, _)| !line[..at].ends_with(|before: char| before.is_alphanumeric() || "/}_-".contains(before)))
 }
 
 /// The Rust files of the product: no tests of the root package, no generated code.
 fn product_files() -> impl Iterator<Item = File> {
     tree::rust_files().into_iter().filter(|file| {
-        (file.path.starts_with("src/") || file.path.starts_with("gateway/"))
-            && !tree::is_generated(file)
+        (file.path.starts_with("src/") || file.path.starts_with("gateway/")) && !tree::is_generated(file)
     })
 }
 

@@ -15,24 +15,20 @@ pub struct Control {
 impl Control {
     /// The switches of the demo with this state folder.
     pub fn of(state: &Path) -> Control {
-        Control {
-            socket: state.join("simulator/control.sock"),
-        }
+        Control { socket: state.join("simulator/control.sock") }
     }
 
     /// Asks, and gives the answer.
     #[track_caller]
     pub fn ask(&self, question: &Value) -> Value {
-        let mut stream = UnixStream::connect(&self.socket)
-            .unwrap_or_else(|error| panic!("{}: {error}", self.socket.display()));
-        stream
-            .set_read_timeout(Some(Duration::from_secs(30)))
-            .unwrap();
+        let mut stream =
+            UnixStream::connect(&self.socket).unwrap_or_else(|error| panic!("{}: {error}", self.socket.display()));
+        stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
         writeln!(stream, "{question}").unwrap();
         let mut answer = String::new();
         BufReader::new(stream).read_line(&mut answer).unwrap();
-        let answer: Value = serde_json::from_str(&answer)
-            .unwrap_or_else(|error| panic!("{question}: {error}: {answer:?}"));
+        let answer: Value =
+            serde_json::from_str(&answer).unwrap_or_else(|error| panic!("{question}: {error}: {answer:?}"));
         assert!(answer.get("error").is_none(), "{question}: {answer}");
         answer
     }
@@ -50,5 +46,12 @@ impl Control {
     /// What the server counted since it started.
     pub fn counters(&self) -> Value {
         self.ask(&json!({ "counters": {} }))
+    }
+
+    /// Flows started since it was made.
+    #[track_caller]
+    pub fn flows(&self) -> u64 {
+        let counters = self.counters();
+        counters["flows"].as_u64().unwrap_or_else(|| panic!("no number of flows in {counters}"))
     }
 }

@@ -78,9 +78,7 @@ impl Start {
 
     /// A demo that owns a whole namespace: NFS on 2049, and what belongs to it on 111.
     pub fn demo_inside(namespace: &Namespace, roots: &[&Path], state: &Path) -> Start {
-        let mut start = Start::on("demo", "0.0.0.0", 2049, 8080, state)
-            .roots(roots)
-            .with(["--insecure-no-auth"]);
+        let mut start = Start::on("demo", "0.0.0.0", 2049, 8080, state).roots(roots).with(["--insecure-no-auth"]);
         start.namespace = Some(namespace.name.clone());
         start
     }
@@ -88,41 +86,20 @@ impl Start {
     /// `serve` on free ports of the loopback.
     pub fn serve(api_config: &Path, state: &Path) -> Start {
         let mut start = Start::on("serve", "127.0.0.1", free_port(), free_port(), state);
-        start.arguments.extend([
-            OsStr::new("--api-config").to_owned(),
-            api_config.as_os_str().to_owned(),
-        ]);
+        start.arguments.extend([OsStr::new("--api-config").to_owned(), api_config.as_os_str().to_owned()]);
         start
     }
 
-    fn on(
-        verb: &'static str,
-        address: &str,
-        nfs_port: u16,
-        webdav_port: u16,
-        state: &Path,
-    ) -> Start {
-        let mut arguments: Vec<OsString> =
-            vec!["--nfs".into(), format!("{address}:{nfs_port}").into()];
+    fn on(verb: &'static str, address: &str, nfs_port: u16, webdav_port: u16, state: &Path) -> Start {
+        let mut arguments: Vec<OsString> = vec!["--nfs".into(), format!("{address}:{nfs_port}").into()];
         arguments.extend(["--webdav".into(), format!("{address}:{webdav_port}").into()]);
-        arguments.extend([
-            "--state".into(),
-            state.as_os_str().to_owned(),
-            "--json".into(),
-        ]);
-        Start {
-            verb,
-            arguments,
-            namespace: None,
-            state: state.to_owned(),
-            nfs_port,
-        }
+        arguments.extend(["--state".into(), state.as_os_str().to_owned(), "--json".into()]);
+        Start { verb, arguments, namespace: None, state: state.to_owned(), nfs_port }
     }
 
     fn roots(mut self, roots: &[&Path]) -> Start {
         for root in roots {
-            self.arguments
-                .extend(["--root".into(), root.as_os_str().to_owned()]);
+            self.arguments.extend(["--root".into(), root.as_os_str().to_owned()]);
         }
         self
     }
@@ -181,13 +158,7 @@ impl Gateway {
     pub fn start(start: Start) -> Gateway {
         let log = Log::default();
         let (child, ready) = launch(&start, &log);
-        Gateway {
-            child: Some(child),
-            start,
-            ready,
-            log,
-            _folder: None,
-        }
+        Gateway { child: Some(child), start, ready, log, _folder: None }
     }
 
     /// What it said when everything listened.
@@ -208,29 +179,13 @@ impl Gateway {
     /// The endpoint whose file system is this directory.
     #[track_caller]
     pub fn endpoint(&self, root: &Path) -> Client {
-        let found = self
-            .ready
-            .clients
-            .iter()
-            .find(|client| client.root.as_deref() == Some(root));
-        found
-            .unwrap_or_else(|| {
-                panic!(
-                    "no endpoint for {}: {:?}",
-                    root.display(),
-                    self.ready.clients
-                )
-            })
-            .clone()
+        let found = self.ready.clients.iter().find(|client| client.root.as_deref() == Some(root));
+        found.unwrap_or_else(|| panic!("no endpoint for {}: {:?}", root.display(), self.ready.clients)).clone()
     }
 
     /// Its WebDAV service, as the user that it printed.
     pub fn http(&self) -> Http {
-        let credentials = self
-            .ready
-            .user
-            .as_deref()
-            .zip(self.ready.password.as_deref());
+        let credentials = self.ready.user.as_deref().zip(self.ready.password.as_deref());
         Http::new(&self.ready.webdav, credentials)
     }
 
@@ -242,11 +197,7 @@ impl Gateway {
     /// Runs a verb that talks to it.
     pub fn verb(&self, verb: &str, arguments: &[&str]) -> Finished {
         let mut command = program(self.start.namespace.as_deref());
-        command
-            .arg(verb)
-            .args(arguments)
-            .arg("--state")
-            .arg(&self.start.state);
+        command.arg(verb).args(arguments).arg("--state").arg(&self.start.state);
         process::run(&mut command, Duration::from_secs(60))
     }
 
@@ -336,10 +287,7 @@ fn launch(start: &Start, log: &Log) -> (Child, Ready) {
             Err(error) => {
                 let _killed = child.kill();
                 let status = child.wait().unwrap();
-                panic!(
-                    "{command:?} did not get ready ({error}, {status}):\n{}",
-                    log.text()
-                );
+                panic!("{command:?} did not get ready ({error}, {status}):\n{}", log.text());
             }
         }
     }
@@ -360,10 +308,7 @@ impl Log {
     }
 
     fn add(&self, line: String) {
-        let mut lines = self
-            .0
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut lines = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         if lines.len() == 400 {
             lines.pop_front();
         }
@@ -371,10 +316,7 @@ impl Log {
     }
 
     fn text(&self) -> String {
-        let lines = self
-            .0
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        let lines = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         lines.iter().map(|line| format!("{line}\n")).collect()
     }
 }
@@ -393,10 +335,7 @@ fn lines(from: impl Read + Send + 'static) -> Receiver<String> {
 /// The encoded path of something on an endpoint, as WebDAV has it.
 pub fn url_path(client: &Client, path: &[u8]) -> String {
     let mut url = format!("/{}/auto", client.client_id);
-    for component in path
-        .split(|byte| *byte == b'/')
-        .filter(|component| !component.is_empty())
-    {
+    for component in path.split(|byte| *byte == b'/').filter(|component| !component.is_empty()) {
         url.push('/');
         url.push_str(&encode(component));
     }

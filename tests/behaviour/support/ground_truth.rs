@@ -38,12 +38,7 @@ fn walk(root: &Path, folder: &Path, hashed: &impl Fn(&[u8]) -> bool, objects: &m
         let path = entry.unwrap().path();
         let metadata = fs::symlink_metadata(&path).unwrap();
         let kind = metadata.file_type();
-        let relative = path
-            .strip_prefix(root)
-            .unwrap()
-            .as_os_str()
-            .as_bytes()
-            .to_vec();
+        let relative = path.strip_prefix(root).unwrap().as_os_str().as_bytes().to_vec();
         let mut object = Object {
             kind: match kind {
                 _ if kind.is_file() => 'f',
@@ -54,23 +49,14 @@ fn walk(root: &Path, folder: &Path, hashed: &impl Fn(&[u8]) -> bool, objects: &m
                 _ if kind.is_block_device() => 'b',
                 _ => 'c',
             },
-            modified: Some((
-                metadata.mtime(),
-                u32::try_from(metadata.mtime_nsec()).unwrap(),
-            )),
+            modified: Some((metadata.mtime(), u32::try_from(metadata.mtime_nsec()).unwrap())),
             ..Object::default()
         };
         if kind.is_file() {
             object.size = Some(metadata.len());
             object.sha256 = hashed(&relative).then(|| sha256(&fs::read(&path).unwrap()));
         } else if kind.is_symlink() {
-            object.link = Some(
-                fs::read_link(&path)
-                    .unwrap()
-                    .as_os_str()
-                    .as_bytes()
-                    .to_vec(),
-            );
+            object.link = Some(fs::read_link(&path).unwrap().as_os_str().as_bytes().to_vec());
         }
         objects.insert(relative, object);
         if kind.is_dir() {
@@ -81,10 +67,7 @@ fn walk(root: &Path, folder: &Path, hashed: &impl Fn(&[u8]) -> bool, objects: &m
 
 /// Hexadecimal SHA-256.
 pub fn sha256(bytes: &[u8]) -> String {
-    Sha256::digest(bytes)
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect()
+    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// What a Linux client must see through NFS of what is on disk: D1 (FIFOs are sockets, links never leave the endpoint) and D4
@@ -96,10 +79,7 @@ pub fn through_nfs(disk: &Objects) -> Objects {
             if shown.kind == 'p' {
                 shown.kind = 's';
             }
-            shown.link = object
-                .link
-                .as_ref()
-                .map(|target| shown_target(path, target));
+            shown.link = object.link.as_ref().map(|target| shown_target(path, target));
             (path.clone(), shown)
         })
         .collect()
@@ -125,11 +105,7 @@ fn shown_target(link: &[u8], target: &[u8]) -> Vec<u8> {
     let parent: Vec<&[u8]> = link.split(|byte| *byte == b'/').collect();
     let parent = &parent[..parent.len() - 1];
     let absolute = target.starts_with(b"/");
-    let mut at: Vec<&[u8]> = if absolute {
-        Vec::new()
-    } else {
-        parent.to_vec()
-    };
+    let mut at: Vec<&[u8]> = if absolute { Vec::new() } else { parent.to_vec() };
     let mut left = absolute;
     for part in target.split(|byte| *byte == b'/') {
         match part {
@@ -164,26 +140,15 @@ pub fn assert_same(disk: &Objects, seen: &Objects) {
             continue;
         };
         let mut differ = |what: &str, expected: String, actual: String| {
-            differences.push(format!(
-                "{}: {what} is {actual}, on disk {expected}",
-                text(path)
-            ));
+            differences.push(format!("{}: {what} is {actual}, on disk {expected}", text(path)));
         };
         if expected.kind != actual.kind {
             differ("type", expected.kind.to_string(), actual.kind.to_string());
         }
-        compare(&expected.size, &actual.size, |a, b| {
-            differ("size", a.to_string(), b.to_string())
-        });
-        compare(&expected.modified, &actual.modified, |a, b| {
-            differ("mtime", format!("{a:?}"), format!("{b:?}"))
-        });
-        compare(&expected.sha256, &actual.sha256, |a, b| {
-            differ("SHA-256", a.clone(), b.clone())
-        });
-        compare(&expected.link, &actual.link, |a, b| {
-            differ("target", text(a), text(b))
-        });
+        compare(&expected.size, &actual.size, |a, b| differ("size", a.to_string(), b.to_string()));
+        compare(&expected.modified, &actual.modified, |a, b| differ("mtime", format!("{a:?}"), format!("{b:?}")));
+        compare(&expected.sha256, &actual.sha256, |a, b| differ("SHA-256", a.clone(), b.clone()));
+        compare(&expected.link, &actual.link, |a, b| differ("target", text(a), text(b)));
     }
     let count = differences.len();
     differences.truncate(40);
@@ -211,9 +176,7 @@ fn text(bytes: &[u8]) -> String {
 pub fn assert_contents_were_read(disk: &Objects, seen: &Objects) {
     let unread: Vec<String> = disk
         .iter()
-        .filter(|(path, object)| {
-            object.sha256.is_some() && seen.get(*path).is_none_or(|seen| seen.sha256.is_none())
-        })
+        .filter(|(path, object)| object.sha256.is_some() && seen.get(*path).is_none_or(|seen| seen.sha256.is_none()))
         .map(|(path, _)| text(path))
         .collect();
     assert!(unread.is_empty(), "not read: {unread:#?}");

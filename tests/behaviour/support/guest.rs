@@ -43,16 +43,11 @@ pub enum Link<'a> {
 /// Why no guest with this kernel can run here.
 pub fn obstacle(release: Release) -> Option<String> {
     static PREPARED: Mutex<BTreeMap<Release, Option<String>>> = Mutex::new(BTreeMap::new());
-    let mut prepared = PREPARED
-        .lock()
-        .unwrap_or_else(std::sync::PoisonError::into_inner);
+    let mut prepared = PREPARED.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     prepared
         .entry(release)
         .or_insert_with(|| {
-            let probe = process::run(
-                Command::new(program()).arg("probe"),
-                Duration::from_secs(30),
-            );
+            let probe = process::run(Command::new(program()).arg("probe"), Duration::from_secs(30));
             if !probe.succeeded() {
                 return Some(format!("no guest kernel here: {}", probe.text().trim()));
             }
@@ -60,12 +55,7 @@ pub fn obstacle(release: Release) -> Option<String> {
                 Command::new(program()).args(["prepare", "--release", release.name()]),
                 Duration::from_secs(600),
             );
-            (!ready.succeeded()).then(|| {
-                format!(
-                    "the guest's packages could not be fetched: {}",
-                    ready.stderr.trim()
-                )
-            })
+            (!ready.succeeded()).then(|| format!("the guest's packages could not be fetched: {}", ready.stderr.trim()))
         })
         .clone()
 }
@@ -104,10 +94,7 @@ impl Ran {
 pub fn run(release: Release, link: &Link, script: &str, variables: &[(&str, &str)]) -> Ran {
     let ran = try_run(release, link, script, variables);
     let Ran { finished, out } = ran;
-    Ran {
-        finished: finished.expect(script),
-        out,
-    }
+    Ran { finished: finished.expect(script), out }
 }
 
 /// Runs a script of `guest/`, however it ends.
@@ -128,19 +115,10 @@ pub struct Session {
 
 impl Session {
     /// Starts a script; it runs to its first `pause`.
-    pub fn start(
-        release: Release,
-        link: &Link,
-        script: &str,
-        variables: &[(&str, &str)],
-    ) -> Session {
+    pub fn start(release: Release, link: &Link, script: &str, variables: &[(&str, &str)]) -> Session {
         let mut command = command(release, link, variables);
         command.arg("--stdin").arg(path(script));
-        let mut child = command
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
         let to = child.stdin.take().unwrap();
         let from = BufReader::new(child.stdout.take().unwrap());
         Session { child, to, from }
@@ -159,10 +137,7 @@ impl Session {
             if line.strip_prefix('@') == Some(name) {
                 return said;
             }
-            assert!(
-                !line.starts_with('@'),
-                "the guest is at {line}, not at @{name}: {said:#?}"
-            );
+            assert!(!line.starts_with('@'), "the guest is at {line}, not at @{name}: {said:#?}");
             said.push(line);
         }
     }
@@ -196,15 +171,8 @@ fn command(release: Release, link: &Link, variables: &[(&str, &str)]) -> Command
     let mut command = Command::new(program());
     command.args(["run", "--release", release.name(), "--timeout", "600"]);
     match link {
-        Link::Port(port) => command.args([
-            "--ports",
-            &port.to_string(),
-            "--env",
-            &format!("PORT={port}"),
-        ]),
-        Link::Inside(namespace) => command
-            .arg("--net")
-            .arg(format!("netns:{}", namespace.name)),
+        Link::Port(port) => command.args(["--ports", &port.to_string(), "--env", &format!("PORT={port}")]),
+        Link::Inside(namespace) => command.arg("--net").arg(format!("netns:{}", namespace.name)),
     };
     for (name, value) in variables {
         command.arg("--env").arg(format!("{name}={value}"));
@@ -217,9 +185,7 @@ fn program() -> PathBuf {
 }
 
 fn path(script: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("tests/behaviour/guest")
-        .join(script)
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/behaviour/guest").join(script)
 }
 
 /// Reads what `walk.sh` wrote: seven fields per object, each ended by NUL; and sums as `sha256sum -z` writes them.
@@ -227,9 +193,7 @@ fn objects(listing: &[u8], sums: &[u8]) -> Objects {
     let mut objects = Objects::new();
     let fields: Vec<&[u8]> = listing.split(|byte| *byte == 0).collect();
     for object in fields.chunks_exact(7) {
-        let [path, kind, size, modified, mode, owner, link] = object else {
-            unreachable!("chunks of seven")
-        };
+        let [path, kind, size, modified, mode, owner, link] = object else { unreachable!("chunks of seven") };
         let text = |field: &[u8]| String::from_utf8(field.to_vec()).expect("find prints text");
         let kind = text(kind).chars().next().expect("a type");
         let name = String::from_utf8_lossy(path);
@@ -250,22 +214,13 @@ fn objects(listing: &[u8], sums: &[u8]) -> Objects {
             sha256: None,
             link: (kind == 'l').then(|| link.to_vec()),
         };
-        assert!(
-            objects.insert(path.to_vec(), seen).is_none(),
-            "twice: {name:?}"
-        );
+        assert!(objects.insert(path.to_vec(), seen).is_none(), "twice: {name:?}");
     }
     for sum in sums.split(|byte| *byte == 0).filter(|sum| !sum.is_empty()) {
         let (hash, name) = sum.split_at(64);
-        let name = name
-            .strip_prefix(b"  ./")
-            .or_else(|| name.strip_prefix(b" *./"))
-            .expect("a name");
+        let name = name.strip_prefix(b"  ./").or_else(|| name.strip_prefix(b" *./")).expect("a name");
         let hash = String::from_utf8(hash.to_vec()).expect("hexadecimal digits");
-        objects
-            .get_mut(name)
-            .expect("listed before it was read")
-            .sha256 = Some(hash);
+        objects.get_mut(name).expect("listed before it was read").sha256 = Some(hash);
     }
     objects
 }
@@ -273,13 +228,6 @@ fn objects(listing: &[u8], sums: &[u8]) -> Objects {
 /// `1700000000.1234567890` as find prints it.
 fn seconds_and_nanos(time: &str) -> (i64, u32) {
     let (seconds, fraction) = time.split_once('.').unwrap_or((time, "0"));
-    let digits: String = fraction
-        .chars()
-        .chain("000000000".chars())
-        .take(9)
-        .collect();
-    (
-        seconds.parse().expect("seconds"),
-        digits.parse().expect("nanoseconds"),
-    )
+    let digits: String = fraction.chars().chain("000000000".chars()).take(9).collect();
+    (seconds.parse().expect("seconds"), digits.parse().expect("nanoseconds"))
 }

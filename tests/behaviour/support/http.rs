@@ -30,10 +30,7 @@ pub struct Response {
 impl Response {
     /// The first header of this (lower-case) name.
     pub fn header(&self, name: &str) -> Option<&str> {
-        self.headers
-            .iter()
-            .find(|(key, _)| key == name)
-            .map(|(_, value)| value.as_str())
+        self.headers.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
     }
 
     /// The body as text.
@@ -45,44 +42,23 @@ impl Response {
 impl Http {
     /// A client for the server at `url` (`http://host:port/`).
     pub fn new(url: &str, credentials: Option<(&str, &str)>) -> Http {
-        let authority = url
-            .strip_prefix("http://")
-            .expect("plain http")
-            .trim_end_matches('/')
-            .to_owned();
-        let authorization = credentials.map(|(user, password)| {
-            format!("Basic {}", STANDARD.encode(format!("{user}:{password}")))
-        });
-        Http {
-            authority,
-            authorization,
-        }
+        let authority = url.strip_prefix("http://").expect("plain http").trim_end_matches('/').to_owned();
+        let authorization =
+            credentials.map(|(user, password)| format!("Basic {}", STANDARD.encode(format!("{user}:{password}"))));
+        Http { authority, authorization }
     }
 
     /// GET of an encoded path.
     pub fn get(&self, path: &str) -> Response {
-        self.request("GET", path, &[], b"")
-            .unwrap_or_else(|error| panic!("GET {path}: {error}"))
+        self.request("GET", path, &[], b"").unwrap_or_else(|error| panic!("GET {path}: {error}"))
     }
 
     /// One request. A body that ends before its length or its last chunk is an error.
-    pub fn request(
-        &self,
-        method: &str,
-        path: &str,
-        headers: &[(&str, &str)],
-        body: &[u8],
-    ) -> io::Result<Response> {
+    pub fn request(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> io::Result<Response> {
         let mut stream = TcpStream::connect(&self.authority)?;
         stream.set_read_timeout(Some(Duration::from_secs(120)))?;
-        let mut head = format!(
-            "{method} {path} HTTP/1.1\r\nConnection: close\r\nContent-Length: {}\r\n",
-            body.len()
-        );
-        if !headers
-            .iter()
-            .any(|(name, _)| name.eq_ignore_ascii_case("host"))
-        {
+        let mut head = format!("{method} {path} HTTP/1.1\r\nConnection: close\r\nContent-Length: {}\r\n", body.len());
+        if !headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("host")) {
             head.push_str(&format!("Host: {}\r\n", self.authority));
         }
         if let Some(authorization) = &self.authorization {
@@ -100,11 +76,8 @@ impl Http {
 
 fn read_response(mut from: BufReader<TcpStream>, no_body: bool) -> io::Result<Response> {
     let status_line = line(&mut from)?;
-    let status = status_line
-        .split(' ')
-        .nth(1)
-        .and_then(|code| code.parse().ok())
-        .ok_or_else(|| broken(&status_line))?;
+    let status =
+        status_line.split(' ').nth(1).and_then(|code| code.parse().ok()).ok_or_else(|| broken(&status_line))?;
     let mut headers = Vec::new();
     loop {
         let header = line(&mut from)?;
@@ -114,22 +87,15 @@ fn read_response(mut from: BufReader<TcpStream>, no_body: bool) -> io::Result<Re
         let (name, value) = header.split_once(':').ok_or_else(|| broken(&header))?;
         headers.push((name.to_ascii_lowercase(), value.trim().to_owned()));
     }
-    let mut response = Response {
-        status,
-        headers,
-        body: Vec::new(),
-    };
+    let mut response = Response { status, headers, body: Vec::new() };
     if no_body || matches!(status, 204 | 304) {
         return Ok(response);
     }
-    if response
-        .header("transfer-encoding")
-        .is_some_and(|coding| coding.eq_ignore_ascii_case("chunked"))
-    {
+    if response.header("transfer-encoding").is_some_and(|coding| coding.eq_ignore_ascii_case("chunked")) {
         loop {
             let size_line = line(&mut from)?;
-            let size = u64::from_str_radix(size_line.split(';').next().unwrap_or(""), 16)
-                .map_err(|_| broken(&size_line))?;
+            let size =
+                u64::from_str_radix(size_line.split(';').next().unwrap_or(""), 16).map_err(|_| broken(&size_line))?;
             read_exactly(&mut from, size, &mut response.body)?;
             line(&mut from)?;
             if size == 0 {
@@ -191,10 +157,7 @@ pub fn decode(path: &str) -> Vec<u8> {
             decoded.push(byte);
             continue;
         }
-        let digits = [
-            bytes.next().expect("two digits"),
-            bytes.next().expect("two digits"),
-        ];
+        let digits = [bytes.next().expect("two digits"), bytes.next().expect("two digits")];
         let digits = std::str::from_utf8(&digits).expect("digits");
         decoded.push(u8::from_str_radix(digits, 16).expect("hexadecimal digits"));
     }

@@ -21,27 +21,16 @@ pub fn obstacle() -> Option<String> {
     }
     missing(&["ip"]).or_else(|| {
         let probe = format!("raptorgate-probe-{}", std::process::id());
-        let made = process::run(
-            Command::new("ip").args(["netns", "add", &probe]),
-            Duration::from_secs(10),
-        );
-        let removed = process::run(
-            Command::new("ip").args(["netns", "del", &probe]),
-            Duration::from_secs(10),
-        );
-        (!made.succeeded() || !removed.succeeded())
-            .then(|| format!("no network namespaces here: {}", made.stderr))
+        let made = process::run(Command::new("ip").args(["netns", "add", &probe]), Duration::from_secs(10));
+        let removed = process::run(Command::new("ip").args(["netns", "del", &probe]), Duration::from_secs(10));
+        (!made.succeeded() || !removed.succeeded()).then(|| format!("no network namespaces here: {}", made.stderr))
     })
 }
 
 impl Namespace {
     /// A new one, with its loopback up.
     pub fn new() -> Namespace {
-        let name = format!(
-            "raptorgate-{}-{}",
-            std::process::id(),
-            NUMBER.fetch_add(1, Ordering::Relaxed)
-        );
+        let name = format!("raptorgate-{}-{}", std::process::id(), NUMBER.fetch_add(1, Ordering::Relaxed));
         ip(&["netns", "add", &name]).expect("ip netns add");
         let namespace = Namespace { name };
         ip(&["-n", &namespace.name, "link", "set", "lo", "up"]).expect("ip link set lo up");

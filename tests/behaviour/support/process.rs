@@ -33,14 +33,7 @@ impl Finished {
     /// The same, if it succeeded; fails the test otherwise.
     #[track_caller]
     pub fn expect(self, what: &str) -> Finished {
-        assert!(
-            self.succeeded(),
-            "{what}: {:?} after {:?}\n{}\n{}",
-            self.status,
-            self.took,
-            self.text(),
-            self.stderr
-        );
+        assert!(self.succeeded(), "{what}: {:?} after {:?}\n{}\n{}", self.status, self.took, self.text(), self.stderr);
         self
     }
 }
@@ -69,12 +62,7 @@ pub fn run(command: &mut Command, limit: Duration) -> Finished {
     };
     let took = started.elapsed();
     let stderr = String::from_utf8_lossy(&stderr.join().unwrap()).into_owned();
-    Finished {
-        status,
-        stdout: stdout.join().unwrap(),
-        stderr,
-        took,
-    }
+    Finished { status, stdout: stdout.join().unwrap(), stderr, took }
 }
 
 fn collect(mut from: impl Read + Send + 'static) -> thread::JoinHandle<Vec<u8>> {
@@ -101,11 +89,7 @@ pub fn find(program: &str) -> Option<std::path::PathBuf> {
 
 /// Why a test that needs these programs cannot run here.
 pub fn missing(programs: &[&str]) -> Option<String> {
-    let absent: Vec<&str> = programs
-        .iter()
-        .copied()
-        .filter(|program| !is_installed(program))
-        .collect();
+    let absent: Vec<&str> = programs.iter().copied().filter(|program| !is_installed(program)).collect();
     (!absent.is_empty()).then(|| format!("not installed here: {}", absent.join(", ")))
 }
 
@@ -117,9 +101,7 @@ pub fn is_root() -> bool {
 
 /// Sends a signal, by its name, to a process of ours.
 pub fn signal(name: &str, pid: u32) {
-    let status = Command::new("sh")
-        .args([OsStr::new("-c"), OsStr::new(&format!("kill -{name} {pid}"))])
-        .status()
-        .unwrap();
+    let status =
+        Command::new("sh").args([OsStr::new("-c"), OsStr::new(&format!("kill -{name} {pid}"))]).status().unwrap();
     assert!(status.success(), "kill -{name} {pid}: {status}");
 }

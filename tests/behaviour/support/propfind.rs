@@ -28,21 +28,14 @@ impl Resource {
 
     /// `getcontentlength`.
     pub fn size(&self) -> Option<u64> {
-        self.properties
-            .get("getcontentlength")
-            .map(|size| size.parse().expect("a number"))
+        self.properties.get("getcontentlength").map(|size| size.parse().expect("a number"))
     }
 }
 
 /// Asks for all properties of an encoded path; the answer as it came.
 pub fn ask(http: &Http, path: &str, depth: &str) -> io::Result<Response> {
     let body = b"<?xml version=\"1.0\"?><D:propfind xmlns:D=\"DAV:\"><D:allprop/></D:propfind>";
-    http.request(
-        "PROPFIND",
-        path,
-        &[("Depth", depth), ("Content-Type", "application/xml")],
-        body,
-    )
+    http.request("PROPFIND", path, &[("Depth", depth), ("Content-Type", "application/xml")], body)
 }
 
 /// The resources directly in a directory, without itself.
@@ -57,11 +50,7 @@ pub fn list(http: &Http, path: &str) -> Vec<Resource> {
         .into_iter()
         .filter(|resource| resource.path.strip_suffix(b"/").unwrap_or(&resource.path) != own)
         .collect();
-    assert_eq!(
-        children.len() + 1,
-        count,
-        "PROPFIND {path}: the directory itself must be there exactly once"
-    );
+    assert_eq!(children.len() + 1, count, "PROPFIND {path}: the directory itself must be there exactly once");
     children
 }
 
@@ -77,32 +66,24 @@ pub fn parse(body: &[u8]) -> Vec<Resource> {
     let mut is_collection = false;
     let mut status = String::new();
     loop {
-        match reader
-            .read_event()
-            .unwrap_or_else(|error| panic!("no XML at {}: {error}", reader.buffer_position()))
-        {
+        match reader.read_event().unwrap_or_else(|error| panic!("no XML at {}: {error}", reader.buffer_position())) {
             Event::Start(start) => {
                 open.push(start.local_name().as_ref().to_owned());
                 text.clear();
             }
             Event::Empty(empty) => {
                 let name = empty.local_name().as_ref().to_owned();
-                is_collection |= name == "collection"
-                    && open.last().is_some_and(|parent| parent == "resourcetype");
+                is_collection |= name == "collection" && open.last().is_some_and(|parent| parent == "resourcetype");
                 if open.last().is_some_and(|parent| parent == "prop") {
                     found.push((name, String::new()));
                 }
             }
             Event::Text(part) => text.push_str(&part),
             Event::CData(part) => text.push_str(&part),
-            Event::GeneralRef(reference) => {
-                match reference.resolve_char_ref().expect("a character") {
-                    Some(character) => text.push(character),
-                    None => text.push_str(
-                        quick_xml::escape::resolve_xml_entity(&reference).expect("an entity"),
-                    ),
-                }
-            }
+            Event::GeneralRef(reference) => match reference.resolve_char_ref().expect("a character") {
+                Some(character) => text.push(character),
+                None => text.push_str(quick_xml::escape::resolve_xml_entity(&reference).expect("an entity")),
+            },
             Event::End(end) => {
                 let name = end.local_name().as_ref().to_owned();
                 assert_eq!(open.pop().as_deref(), Some(name.as_str()));

@@ -25,15 +25,10 @@ pub(crate) use skip_if;
 /// Tells `tests/run`, which counts the lines of the file named by `RAPTORGATE_SKIPPED`.
 pub fn record(why: &str) {
     let thread = std::thread::current();
-    let line = format!(
-        "{}: {}\n",
-        thread.name().unwrap_or("a test"),
-        why.trim().replace('\n', " ")
-    );
+    let line = format!("{}: {}\n", thread.name().unwrap_or("a test"), why.trim().replace('\n', " "));
     eprint!("skipped: {line}");
     if let Some(path) = std::env::var_os("RAPTORGATE_SKIPPED") {
         let file = OpenOptions::new().append(true).create(true).open(path);
-        file.and_then(|mut file| file.write_all(line.as_bytes()))
-            .expect("the file that counts skipped tests");
+        file.and_then(|mut file| file.write_all(line.as_bytes())).expect("the file that counts skipped tests");
     }
 }

@@ -40,12 +40,7 @@ impl Tree {
 
     /// Nothing.
     pub fn empty() -> Tree {
-        Tree {
-            folder: tempfile::Builder::new()
-                .prefix("raptorgate-tree-")
-                .tempdir()
-                .unwrap(),
-        }
+        Tree { folder: tempfile::Builder::new().prefix("raptorgate-tree-").tempdir().unwrap() }
     }
 
     /// A few plain files and directories: enough where the oddities are not the point.
@@ -84,10 +79,7 @@ impl Tree {
     fn names(&self) {
         fs::create_dir(self.path().join("names")).unwrap();
         for (number, name) in odd_names().iter().enumerate() {
-            self.write(
-                Path::new("names").join(OsStr::from_bytes(name)),
-                format!("name {number}\n").as_bytes(),
-            );
+            self.write(Path::new("names").join(OsStr::from_bytes(name)), format!("name {number}\n").as_bytes());
         }
         let folder = self.path().join("names/a folder, ünd more: #1 100%");
         fs::create_dir(&folder).unwrap();
@@ -116,12 +108,7 @@ impl Tree {
         fs::create_dir(&special).unwrap();
         run("mkfifo", &[special.join("fifo").as_os_str()]);
         drop(UnixListener::bind(special.join("socket")).unwrap());
-        for (name, mode) in [
-            ("setuid", 0o4755),
-            ("setgid", 0o2755),
-            ("unreadable", 0o000),
-            ("executable", 0o755),
-        ] {
+        for (name, mode) in [("setuid", 0o4755), ("setgid", 0o2755), ("unreadable", 0o000), ("executable", 0o755)] {
             let path = self.write(Path::new("special").join(name), name.as_bytes());
             if name != "unreadable" || is_root() {
                 fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
@@ -130,17 +117,12 @@ impl Tree {
         fs::create_dir(special.join("sticky")).unwrap();
         fs::set_permissions(special.join("sticky"), Permissions::from_mode(0o1777)).unwrap();
         if is_root() {
-            for (name, kind, major, minor) in [
-                ("null", "c", "1", "3"),
-                ("memory", "c", "1", "1"),
-                ("loop", "b", "7", "0"),
-            ] {
+            for (name, kind, major, minor) in
+                [("null", "c", "1", "3"), ("memory", "c", "1", "1"), ("loop", "b", "7", "0")]
+            {
                 // A container may forbid them: then the tree has none.
                 let node = special.join(name);
-                let _made = Command::new("mknod")
-                    .arg(&node)
-                    .args([kind, major, minor])
-                    .status();
+                let _made = Command::new("mknod").arg(&node).args([kind, major, minor]).status();
             }
         }
     }
@@ -165,21 +147,8 @@ impl Tree {
 }
 
 /// Sizes around the limits of pages, reads and buffers.
-pub const SIZES: [usize; 13] = [
-    0,
-    1,
-    4_095,
-    4_096,
-    4_097,
-    65_535,
-    65_536,
-    65_537,
-    131_072,
-    (1 << 20) - 1,
-    1 << 20,
-    (1 << 20) + 1,
-    5_000_000,
-];
+pub const SIZES: [usize; 13] =
+    [0, 1, 4_095, 4_096, 4_097, 65_535, 65_536, 65_537, 131_072, (1 << 20) - 1, 1 << 20, (1 << 20) + 1, 5_000_000];
 
 /// Links, in a directory that has `target` and `inner`.
 const LINKS: [(&str, &str); 10] = [
@@ -286,16 +255,9 @@ pub fn noise(length: usize, seed: u64) -> Vec<u8> {
 
 fn set_modified(path: &Path, seconds: i64, nanos: u32) {
     let whole = Duration::from_secs(seconds.unsigned_abs());
-    let time = if seconds < 0 {
-        SystemTime::UNIX_EPOCH - whole
-    } else {
-        SystemTime::UNIX_EPOCH + whole
-    };
+    let time = if seconds < 0 { SystemTime::UNIX_EPOCH - whole } else { SystemTime::UNIX_EPOCH + whole };
     let time = time + Duration::from_nanos(u64::from(nanos));
-    File::open(path)
-        .unwrap()
-        .set_times(FileTimes::new().set_modified(time))
-        .unwrap();
+    File::open(path).unwrap().set_times(FileTimes::new().set_modified(time)).unwrap();
 }
 
 fn run(program: &str, arguments: &[&OsStr]) {

@@ -1,0 +1,3 @@
+# What the portmapper of the host knows.
+mkdir -p /out
+rpcinfo -p "$HOST" >/out/services
