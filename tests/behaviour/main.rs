@@ -7,10 +7,13 @@
 
 mod support;
 
+mod broken_configuration;
 mod hostile_entries;
 mod listing_flows;
 mod mounts;
 mod offline;
+mod real_velociraptor;
 mod restart;
+mod verbs;
 mod whole_tree_through_nfs;
 mod whole_tree_through_webdav;

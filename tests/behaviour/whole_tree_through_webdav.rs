@@ -23,10 +23,14 @@ const LIMIT: Duration = Duration::from_secs(300);
 fn propfind_and_get_show_the_tree_that_is_on_disk() {
     let tree = Tree::odd();
     let gateway = Gateway::demo(&[tree.path()]);
-    let client = gateway.endpoint(tree.path());
+    assert_tree(&gateway, &gateway.endpoint(tree.path()), b"", &tree);
+}
+
+/// The tree, which lies at `root` of the endpoint, is the one on disk.
+pub fn assert_tree(gateway: &Gateway, client: &Client, root: &[u8], tree: &Tree) {
     let disk = as_webdav_shows(&ground_truth(tree.path(), is_read));
     let mut seen = Objects::new();
-    walk(&gateway.http(), &client, b"", &mut seen);
+    Walk { http: &gateway.http(), client, root }.folder(b"", &mut seen);
     assert_contents_were_read(&disk, &seen);
     assert_same(&disk, &seen);
 }
@@ -53,29 +57,37 @@ fn as_webdav_shows(disk: &Objects) -> Objects {
         .collect()
 }
 
-fn walk(http: &Http, client: &Client, folder: &[u8], seen: &mut Objects) {
-    for resource in propfind::list(http, &(url_path(client, folder) + "/")) {
-        let mut path = folder.to_vec();
-        if !path.is_empty() {
-            path.push(b'/');
-        }
-        path.extend_from_slice(resource.name());
-        let modified = resource.properties.get("getlastmodified").map(|date| (seconds(date), 0));
-        let mut object = Object {
-            kind: if resource.is_collection { 'd' } else { 'f' },
-            size: resource.size(),
-            modified,
-            ..Object::default()
-        };
-        if !resource.is_collection && is_read(&path) && is_regular(&path) {
-            let response = http.get(&url_path(client, &path));
-            assert_eq!(response.status, 200, "GET {:?}: {}", String::from_utf8_lossy(&path), response.text());
-            assert_eq!(Some(response.body.len() as u64), object.size, "length of {:?}", String::from_utf8_lossy(&path));
-            object.sha256 = Some(sha256(&response.body));
-        }
-        assert!(seen.insert(path.clone(), object).is_none(), "twice: {:?}", String::from_utf8_lossy(&path));
-        if resource.is_collection {
-            walk(http, client, &path, seen);
+struct Walk<'a> {
+    http: &'a Http,
+    client: &'a Client,
+    root: &'a [u8],
+}
+
+impl Walk<'_> {
+    fn url(&self, path: &[u8]) -> String {
+        url_path(self.client, &[self.root, b"/", path].concat())
+    }
+
+    fn folder(&self, folder: &[u8], seen: &mut Objects) {
+        for resource in propfind::list(self.http, &(self.url(folder) + "/")) {
+            let path = match folder {
+                [] => resource.name().to_vec(),
+                _ => [folder, b"/", resource.name()].concat(),
+            };
+            let name = String::from_utf8_lossy(&path).into_owned();
+            let kind = if resource.is_collection { 'd' } else { 'f' };
+            let modified = resource.properties.get("getlastmodified").map(|date| (seconds(date), 0));
+            let mut object = Object { kind, size: resource.size(), modified, ..Object::default() };
+            if kind == 'f' && is_read(&path) && is_regular(&path) {
+                let response = self.http.get(&self.url(&path));
+                assert_eq!(response.status, 200, "GET {name:?}: {}", response.text());
+                assert_eq!(Some(response.body.len() as u64), object.size, "length of {name:?}");
+                object.sha256 = Some(sha256(&response.body));
+            }
+            assert!(seen.insert(path.clone(), object).is_none(), "twice: {name:?}");
+            if kind == 'd' {
+                self.folder(&path, seen);
+            }
         }
     }
 }

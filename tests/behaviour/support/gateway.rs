@@ -131,7 +131,7 @@ fn program(namespace: Option<&str>) -> Command {
 }
 
 /// Runs a verb of the program that ends by itself.
-pub fn verb(arguments: &[&OsStr], limit: Duration) -> Finished {
+pub fn verb(arguments: &[&str], limit: Duration) -> Finished {
     process::run(program(None).args(arguments), limit)
 }
 

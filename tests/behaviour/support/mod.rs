@@ -10,3 +10,4 @@ pub mod process;
 pub mod propfind;
 pub mod skip;
 pub mod tree;
+pub mod velociraptor;

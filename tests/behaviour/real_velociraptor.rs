@@ -1,0 +1,126 @@
+//! The same promises with a real Velociraptor server and client (`VELOCIRAPTOR_BIN`, or the PATH): the tree that is on disk,
+//! through both protocols; what a look costs; what a user without rights is told.
+
+use std::time::Instant;
+
+use tempfile::TempDir;
+
+use crate::support::gateway::{Client, Gateway, Start, url_path, verb};
+use crate::support::ground_truth::{assert_contents_were_read, assert_same, ground_truth, nfs_times, through_nfs};
+use crate::support::guest::{self, Link, Release};
+use crate::support::propfind;
+use crate::support::skip::skip_if;
+use crate::support::tree::{HOW_MANY, MANY, Tree};
+use crate::support::velociraptor::{self, Velociraptor};
+use crate::whole_tree_through_webdav as webdav;
+
+struct Rig {
+    gateway: Gateway,
+    velociraptor: Velociraptor,
+    _state: TempDir,
+}
+
+fn rig() -> Rig {
+    let velociraptor = Velociraptor::start();
+    let state = TempDir::new().unwrap();
+    let gateway = Gateway::start(Start::serve(&velociraptor.api_config(), state.path()));
+    Rig { gateway, velociraptor, _state: state }
+}
+
+impl Rig {
+    fn client(&self) -> Client {
+        let found = self.gateway.ready().clients.iter().find(|client| client.client_id == self.velociraptor.client_id);
+        found.unwrap_or_else(|| panic!("the endpoint is not shown: {:?}", self.gateway.ready())).clone()
+    }
+
+    /// Seconds from the start of the newest flow to its last sign of life, as the server has them.
+    fn newest_flow(&self) -> (String, f64) {
+        let query = format!(
+            "SELECT session_id, create_time, active_time FROM flows(client_id='{}') ORDER BY create_time DESC LIMIT 1",
+            self.velociraptor.client_id
+        );
+        let rows = self.velociraptor.query(&query);
+        let row = rows.first().expect("a flow");
+        let micros = |key: &str| row[key].as_f64().unwrap_or_default();
+        (
+            row["session_id"].as_str().unwrap_or_default().to_owned(),
+            (micros("active_time") - micros("create_time")) / 1e6,
+        )
+    }
+}
+
+#[test]
+fn the_kernel_client_sees_the_tree_that_is_on_disk() {
+    skip_if!(velociraptor::obstacle().or_else(|| guest::obstacle(Release::Trixie)));
+    let tree = Tree::odd();
+    let mut disk = nfs_times(through_nfs(&ground_truth(tree.path(), |path| !path.starts_with(MANY.as_bytes()))));
+    // The endpoint's root is the machine's root here: no link of the tree climbs out of it, and absolute ones lead to it.
+    for (path, object) in &mut disk {
+        if let Some(link) = &mut object.link {
+            keep_inside(tree.path(), path, link);
+        }
+    }
+    let rig = rig();
+    let port = rig.gateway.nfs_port();
+    let export = format!("/{}/auto{}", rig.client().client_id, tree.path().display());
+    let options = format!("vers=3,tcp,nolock,port={port},mountport={port}");
+    let started = Instant::now();
+    let ran = guest::run(Release::Trixie, &Link::Port(port), "walk.sh", &[("EXPORT", &export), ("OPTIONS", &options)]);
+    eprintln!("{} objects listed and read through NFS in {:?}", disk.len(), started.elapsed());
+    let seen = nfs_times(ran.objects());
+    assert_contents_were_read(&disk, &seen);
+    assert_same(&disk, &seen);
+}
+
+/// What D1 makes of a link when the tree lies at `root` of the endpoint: only what climbs beyond the endpoint's root changes.
+fn keep_inside(root: &std::path::Path, path: &[u8], link: &mut Vec<u8>) {
+    use std::os::unix::ffi::OsStrExt;
+    let raw = std::fs::read_link(root.join(std::ffi::OsStr::from_bytes(path))).unwrap();
+    if raw.is_relative()
+        && raw.components().filter(|part| part.as_os_str() == "..").count() <= root.components().count()
+    {
+        *link = raw.as_os_str().as_bytes().to_vec();
+    }
+}
+
+#[test]
+fn webdav_shows_the_tree_that_is_on_disk() {
+    skip_if!(velociraptor::obstacle());
+    let tree = Tree::odd();
+    let rig = rig();
+    let started = Instant::now();
+    webdav::assert_tree(&rig.gateway, &rig.client(), tree.path().to_str().unwrap().as_bytes(), &tree);
+    eprintln!("the tree listed and read through WebDAV in {:?}", started.elapsed());
+}
+
+#[test]
+fn a_miss_costs_little_more_than_its_flow() {
+    skip_if!(velociraptor::obstacle());
+    let tree = Tree::odd();
+    let rig = rig();
+    let http = rig.gateway.http();
+    let folder = format!("{}/{MANY}", tree.path().display());
+    let path = url_path(&rig.client(), folder.as_bytes()) + "/";
+    let started = Instant::now();
+    assert_eq!(propfind::list(&http, &path).len(), HOW_MANY);
+    let miss = started.elapsed();
+    let (flow, took) = rig.newest_flow();
+    let started = Instant::now();
+    assert_eq!(propfind::list(&http, &path).len(), HOW_MANY);
+    let hit = started.elapsed();
+    eprintln!("{HOW_MANY} entries: miss {miss:?} (flow {flow}: {took:.2} s by the server's clock), hit {hit:?}");
+    assert!(hit.as_secs_f64() < miss.as_secs_f64() / 5.0, "the second look came from the cache: {hit:?}, {miss:?}");
+}
+
+#[test]
+fn a_user_without_rights_is_told_what_to_do() {
+    skip_if!(velociraptor::obstacle());
+    let velociraptor = Velociraptor::start();
+    let state = TempDir::new().unwrap();
+    let config = velociraptor.path("nobody.yaml");
+    let arguments = ["check", "--api-config", config.to_str().unwrap(), "--state", state.path().to_str().unwrap()];
+    let finished = verb(&arguments, std::time::Duration::from_secs(60));
+    let said = finished.text() + &finished.stderr;
+    assert!(!finished.succeeded(), "{said}");
+    assert!(said.contains("acl grant"), "{said}");
+}
