@@ -92,20 +92,14 @@ pub const LINK_MODE: u32 = 0o777;
 /// Puts the change stamp into the last two nanosecond digits (D4).
 pub fn stamped(time: Option<Timestamp>, stamp: u32) -> Timestamp {
     let time = time.unwrap_or_default();
-    Timestamp {
-        seconds: time.seconds,
-        nanos: time.nanos - time.nanos % 100 + stamp % 100,
-    }
+    Timestamp { seconds: time.seconds, nanos: time.nanos - time.nanos % 100 + stamp % 100 }
 }
 
 /// The version of a file as D6 has it: from size and mtime as listed, never 0.
 pub fn listed_version(size: u64, modified: Option<Timestamp>) -> u32 {
     let mut bytes = [0; 20];
     bytes[..8].copy_from_slice(&size.to_le_bytes());
-    let time = modified.unwrap_or(Timestamp {
-        seconds: i64::MIN,
-        nanos: 0,
-    });
+    let time = modified.unwrap_or(Timestamp { seconds: i64::MIN, nanos: 0 });
     bytes[8..16].copy_from_slice(&time.seconds.to_le_bytes());
     bytes[16..].copy_from_slice(&time.nanos.to_le_bytes());
     #[allow(clippy::cast_possible_truncation)] // 32 bits tell the versions of one file apart

@@ -6,9 +6,7 @@ use std::sync::Arc;
 use crate::timestamp::Timestamp;
 
 /// An endpoint's identity: the organisation on the server and the client id in it.
-#[derive(
-    Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize,
-)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
 pub struct EndpointId {
     /// Organisation; `root` for the server's root organisation.
     pub org: Arc<str>,
@@ -19,10 +17,7 @@ pub struct EndpointId {
 impl EndpointId {
     /// An endpoint of the root organisation.
     pub fn root_org(client_id: impl Into<Arc<str>>) -> EndpointId {
-        EndpointId {
-            org: "root".into(),
-            client_id: client_id.into(),
-        }
+        EndpointId { org: "root".into(), client_id: client_id.into() }
     }
 }
 

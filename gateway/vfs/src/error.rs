@@ -59,10 +59,7 @@ pub enum ErrorKind {
 impl Error {
     /// An error of `kind` with the sentence `message`.
     pub fn new(kind: ErrorKind, message: impl Into<Arc<str>>) -> Error {
-        Error {
-            kind,
-            message: message.into(),
-        }
+        Error { kind, message: message.into() }
     }
 
     /// What went wrong.

@@ -38,14 +38,7 @@ impl Flight {
         principal: Arc<str>,
         started: Timestamp,
     ) -> Arc<Flight> {
-        Arc::new(Flight {
-            endpoint,
-            path,
-            work,
-            principal,
-            started,
-            status: watch::Sender::new(Status::default()),
-        })
+        Arc::new(Flight { endpoint, path, work, principal, started, status: watch::Sender::new(Status::default()) })
     }
 
     pub(crate) fn has_ended(&self) -> bool {
@@ -80,10 +73,9 @@ impl Flight {
         };
         match tokio::time::timeout(hold, ended).await {
             Ok(result) => result,
-            Err(_) => Err(Error::later(
-                RETRY_AFTER,
-                format!("the endpoint is still working on {}; ask again", self.path),
-            )),
+            Err(_) => {
+                Err(Error::later(RETRY_AFTER, format!("the endpoint is still working on {}; ask again", self.path)))
+            }
         }
     }
 
@@ -114,9 +106,7 @@ pub(crate) struct EndOnDrop(pub Arc<Flight>);
 
 impl Drop for EndOnDrop {
     fn drop(&mut self) {
-        self.0.end(Err(Error::backend(
-            "the gateway gave up on this work because of an internal error; see its log",
-        )));
+        self.0.end(Err(Error::backend("the gateway gave up on this work because of an internal error; see its log")));
     }
 }
 
@@ -133,28 +123,19 @@ impl Activities {
     pub(crate) fn add(&self, flight: Arc<Flight>) {
         let mut flights = self.flights.lock().unwrap_or_else(PoisonError::into_inner);
         flights.push_front(flight);
-        while flights.len() > REMEMBERED && flights.back().is_some_and(|flight| flight.has_ended())
-        {
+        while flights.len() > REMEMBERED && flights.back().is_some_and(|flight| flight.has_ended()) {
             flights.pop_back();
         }
     }
 
     pub(crate) fn list(&self) -> Vec<Activity> {
-        self.flights
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .iter()
-            .map(|flight| flight.activity())
-            .collect()
+        self.flights.lock().unwrap_or_else(PoisonError::into_inner).iter().map(|flight| flight.activity()).collect()
     }
 
     /// Work under way on an endpoint.
     pub(crate) fn running_on(&self, endpoint: &str) -> usize {
         let flights = self.flights.lock().unwrap_or_else(PoisonError::into_inner);
-        flights
-            .iter()
-            .filter(|flight| &*flight.endpoint == endpoint && !flight.has_ended())
-            .count()
+        flights.iter().filter(|flight| &*flight.endpoint == endpoint && !flight.has_ended()).count()
     }
 }
 
@@ -164,13 +145,7 @@ mod tests {
     use crate::error::ErrorKind;
 
     fn flight() -> Arc<Flight> {
-        Flight::new(
-            "C.1".into(),
-            "/C.1/auto".into(),
-            "list",
-            "me".into(),
-            Timestamp::default(),
-        )
+        Flight::new("C.1".into(), "/C.1/auto".into(), "list", "me".into(), Timestamp::default())
     }
 
     #[tokio::test(start_paused = true)]
@@ -186,13 +161,6 @@ mod tests {
     async fn work_that_vanishes_ends_with_an_error() {
         let flight = flight();
         drop(EndOnDrop(flight.clone()));
-        assert_eq!(
-            flight
-                .wait(Duration::from_secs(1))
-                .await
-                .unwrap_err()
-                .kind(),
-            ErrorKind::Backend
-        );
+        assert_eq!(flight.wait(Duration::from_secs(1)).await.unwrap_err().kind(), ErrorKind::Backend);
     }
 }

@@ -30,19 +30,16 @@ pub fn split_cookie(cookie: u64) -> Option<(u32, u32)> {
     Some((generation, u32::try_from(ordinal).ok()?.checked_add(1)?))
 }
 
+impl std::fmt::Debug for Listing {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Listing").field("generation", &self.generation()).field("len", &self.len()).finish()
+    }
+}
+
 impl Listing {
-    pub(crate) fn new(
-        inner: Arc<Inner>,
-        directory: Arc<Directory>,
-        loaded: Arc<Loaded>,
-    ) -> Listing {
+    pub(crate) fn new(inner: Arc<Inner>, directory: Arc<Directory>, loaded: Arc<Loaded>) -> Listing {
         let now = inner.clock.now();
-        Listing {
-            inner,
-            directory,
-            loaded,
-            now,
-        }
+        Listing { inner, directory, loaded, now }
     }
 
     /// Number of entries.
@@ -77,9 +74,7 @@ impl Listing {
     pub fn entry(&self, ordinal: u32) -> Option<(Node, Attributes)> {
         let entry = self.loaded.snapshot.entry(ordinal)?;
         let state = self.directory.state();
-        let found = self
-            .inner
-            .found_at(&self.directory, &state, &entry, self.now);
+        let found = self.inner.found_at(&self.directory, &state, &entry, self.now);
         Some((found.node, found.attributes))
     }
 
@@ -95,10 +90,6 @@ impl Listing {
 
     /// When the endpoint was seen so; `None` for the gateway's own directories.
     pub fn seen(&self) -> Option<Timestamp> {
-        self.directory
-            .state()
-            .listing
-            .as_ref()
-            .map(|listing| listing.observation.seen)
+        self.directory.state().listing.as_ref().map(|listing| listing.observation.seen)
     }
 }

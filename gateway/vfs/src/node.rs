@@ -189,22 +189,19 @@ impl Keys {
     /// # Errors
     /// `Invalid` if the bytes are no handle at all, `Stale` if they were made with another key or altered.
     pub fn decode(&self, bytes: &[u8]) -> Result<Node> {
-        let bytes: &[u8; HANDLE_BYTES] = bytes
-            .try_into()
-            .map_err(|_| Error::invalid("a handle has exactly 64 bytes"))?;
+        let bytes: &[u8; HANDLE_BYTES] =
+            bytes.try_into().map_err(|_| Error::invalid("a handle has exactly 64 bytes"))?;
         if bytes[0] != FORMAT {
             return Err(Error::invalid("this is no handle of this gateway"));
         }
         if bytes[2..4] != self.id.to_be_bytes() {
-            return Err(Error::stale(
-                "the handle was made with another key: unmount and mount again",
-            ));
+            return Err(Error::stale("the handle was made with another key: unmount and mount again"));
         }
         if self.mac(&bytes[..56]) != u64::from_be_bytes(array(&bytes[56..64])) {
             return Err(Error::stale("the handle was altered"));
         }
-        let kind = NodeKind::from_byte(bytes[1])
-            .ok_or_else(|| Error::invalid("the handle names no known kind of object"))?;
+        let kind =
+            NodeKind::from_byte(bytes[1]).ok_or_else(|| Error::invalid("the handle names no known kind of object"))?;
         Ok(Node {
             kind,
             export: u64::from_be_bytes(array(&bytes[4..12])),
@@ -272,17 +269,10 @@ mod tests {
             version: 9,
             session: 0,
         };
-        let hex: String = keys
-            .encode(&node)
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect();
+        let hex: String = keys.encode(&node).iter().map(|byte| format!("{byte:02x}")).collect();
         assert_eq!(hex.len(), 128);
         assert_eq!(&hex[..4], "0102");
         assert_ne!(keys.child(Identity::ROOT, "auto", 1), node.own);
-        assert_ne!(
-            Keys::new(&[8; 32]).child(Identity::ROOT, "auto", 0),
-            node.own
-        );
+        assert_ne!(Keys::new(&[8; 32]).child(Identity::ROOT, "auto", 0), node.own);
     }
 }

@@ -13,9 +13,7 @@ pub const MAX_COMPONENT_BYTES: usize = 65_535;
 pub const MAX_COMPONENTS: usize = 1_024;
 
 /// A place on an endpoint: accessor and raw components below it. No components: the accessor's own root.
-#[derive(
-    Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize,
-)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
 pub struct EndpointPath {
     /// The endpoint.
     pub endpoint: EndpointId,
@@ -28,11 +26,7 @@ pub struct EndpointPath {
 impl EndpointPath {
     /// The root of an accessor.
     pub fn accessor_root(endpoint: EndpointId, accessor: impl Into<Arc<str>>) -> EndpointPath {
-        EndpointPath {
-            endpoint,
-            accessor: accessor.into(),
-            components: Arc::from([]),
-        }
+        EndpointPath { endpoint, accessor: accessor.into(), components: Arc::from([]) }
     }
 
     /// The path of the child called `name`.
@@ -43,10 +37,7 @@ impl EndpointPath {
     pub fn child(&self, name: &str) -> Result<EndpointPath> {
         check_component(name, self.components.is_empty())?;
         if self.components.len() >= MAX_COMPONENTS {
-            return Err(Error::new(
-                ErrorKind::NameTooLong,
-                "the path has too many components",
-            ));
+            return Err(Error::new(ErrorKind::NameTooLong, "the path has too many components"));
         }
         let mut components = Vec::with_capacity(self.components.len() + 1);
         components.extend(self.components.iter().cloned());
@@ -61,11 +52,7 @@ impl EndpointPath {
     /// The path of the directory that holds this; `None` at the accessor's root.
     pub fn parent(&self) -> Option<EndpointPath> {
         let (_, rest) = self.components.split_last()?;
-        Some(EndpointPath {
-            endpoint: self.endpoint.clone(),
-            accessor: self.accessor.clone(),
-            components: rest.into(),
-        })
+        Some(EndpointPath { endpoint: self.endpoint.clone(), accessor: self.accessor.clone(), components: rest.into() })
     }
 
     /// The last component; `None` at the accessor's root.
@@ -91,32 +78,23 @@ impl fmt::Display for EndpointPath {
 /// `Invalid` with the reason; `NameTooLong` past [`MAX_COMPONENT_BYTES`].
 pub fn check_component(name: &str, first: bool) -> Result<()> {
     if name.is_empty() || name == "." || name == ".." {
-        return Err(Error::invalid(
-            "the components `.`, `..` and the empty one are never sent to an endpoint",
-        ));
+        return Err(Error::invalid("the components `.`, `..` and the empty one are never sent to an endpoint"));
     }
     if name.contains('\0') {
         return Err(Error::invalid("a name cannot contain a zero byte"));
     }
     if first && (name.starts_with(r"\\") && !is_device_namespace(name) || name.starts_with("//")) {
-        return Err(Error::invalid(
-            "network paths are not served: they would make the endpoint contact other hosts",
-        ));
+        return Err(Error::invalid("network paths are not served: they would make the endpoint contact other hosts"));
     }
     if name.len() > MAX_COMPONENT_BYTES {
-        return Err(Error::new(
-            ErrorKind::NameTooLong,
-            "the name is longer than any accessor allows",
-        ));
+        return Err(Error::new(ErrorKind::NameTooLong, "the name is longer than any accessor allows"));
     }
     Ok(())
 }
 
 /// `\\.\C:` and `\\?\GLOBALROOT\Device\…` are volumes of the endpoint itself, not of another host.
 fn is_device_namespace(name: &str) -> bool {
-    let rest = name
-        .strip_prefix(r"\\.\")
-        .or_else(|| name.strip_prefix(r"\\?\"));
+    let rest = name.strip_prefix(r"\\.\").or_else(|| name.strip_prefix(r"\\?\"));
     rest.is_some_and(|rest| {
         let upper = rest.to_ascii_uppercase();
         !upper.starts_with("UNC\\")
@@ -132,30 +110,10 @@ mod tests {
     #[test]
     fn nothing_leaves_the_endpoint() {
         let root = EndpointPath::accessor_root(EndpointId::root_org("C.1"), "auto");
-        for bad in [
-            "",
-            ".",
-            "..",
-            r"\\host",
-            r"\\?\UNC\host",
-            "//host",
-            "a\0b",
-            r"\\?\globalroot\device\mup\host",
-        ] {
-            assert_eq!(
-                root.child(bad).unwrap_err().kind(),
-                ErrorKind::Invalid,
-                "{bad:?}"
-            );
+        for bad in ["", ".", "..", r"\\host", r"\\?\UNC\host", "//host", "a\0b", r"\\?\globalroot\device\mup\host"] {
+            assert_eq!(root.child(bad).unwrap_err().kind(), ErrorKind::Invalid, "{bad:?}");
         }
-        for good in [
-            "...",
-            "C:",
-            r"\\.\C:",
-            r"\\?\GLOBALROOT\Device\HarddiskVolumeShadowCopy1",
-            "a/b",
-            " ",
-        ] {
+        for good in ["...", "C:", r"\\.\C:", r"\\?\GLOBALROOT\Device\HarddiskVolumeShadowCopy1", "a/b", " "] {
             assert!(root.child(good).is_ok(), "{good:?}");
         }
     }

@@ -69,14 +69,7 @@ pub struct Call {
 impl Call {
     /// A call by `principal` through `protocol`, with a hold budget, not explicit.
     pub fn new(principal: Principal, protocol: Protocol, hold: Duration) -> Call {
-        Call {
-            principal,
-            protocol,
-            peer: None,
-            hold,
-            profile: Profile::Posix,
-            explicit: false,
-        }
+        Call { principal, protocol, peer: None, hold, profile: Profile::Posix, explicit: false }
     }
 }
 
@@ -99,13 +92,7 @@ pub trait Admission: Send + Sync + 'static {
     ///
     /// # Errors
     /// `Denied` or `Budget`, with the reason.
-    async fn admit(
-        &self,
-        call: &Call,
-        endpoint: &EndpointId,
-        path: &str,
-        spend: &Spend,
-    ) -> Result<()>;
+    async fn admit(&self, call: &Call, endpoint: &EndpointId, path: &str, spend: &Spend) -> Result<()>;
 }
 
 /// Something that happened and belongs into the ledger.

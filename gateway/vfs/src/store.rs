@@ -46,18 +46,13 @@ pub struct DirectoryRecord {
 pub struct IdentityText(pub Identity);
 
 impl serde::Serialize for IdentityText {
-    fn serialize<S: serde::Serializer>(
-        &self,
-        serializer: S,
-    ) -> std::result::Result<S::Ok, S::Error> {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
         serializer.collect_str(&format_args!("{:032x}", self.0.0))
     }
 }
 
 impl<'de> serde::Deserialize<'de> for IdentityText {
-    fn deserialize<D: serde::Deserializer<'de>>(
-        deserializer: D,
-    ) -> std::result::Result<Self, D::Error> {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
         let text = <std::borrow::Cow<'de, str>>::deserialize(deserializer)?;
         let value = u128::from_str_radix(&text, 16).map_err(serde::de::Error::custom)?;
         Ok(IdentityText(Identity(value)))
@@ -213,11 +208,7 @@ pub trait Store: Send + Sync + 'static {
     ///
     /// # Errors
     /// `Backend` if the disk fails.
-    fn each_directory(
-        &self,
-        export: u64,
-        visit: &mut dyn FnMut(DirectoryKey, DirectoryRecord) -> bool,
-    ) -> Result<()>;
+    fn each_directory(&self, export: u64, visit: &mut dyn FnMut(DirectoryKey, DirectoryRecord) -> bool) -> Result<()>;
 
     /// The endpoints known when the gateway last ran.
     ///

@@ -6,19 +6,7 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 /// Seconds since 1970-01-01T00:00:00Z (negative before it) and nanoseconds within the second.
-#[derive(
-    Debug,
-    Clone,
-    Copy,
-    PartialEq,
-    Eq,
-    PartialOrd,
-    Ord,
-    Hash,
-    Default,
-    serde::Serialize,
-    serde::Deserialize,
-)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, serde::Serialize, serde::Deserialize)]
 pub struct Timestamp {
     /// Whole seconds since the epoch, rounded down.
     pub seconds: i64,
@@ -29,10 +17,7 @@ pub struct Timestamp {
 impl Timestamp {
     /// A time from seconds and nanoseconds; surplus nanoseconds are carried.
     pub fn new(seconds: i64, nanos: u32) -> Timestamp {
-        Timestamp {
-            seconds: seconds.saturating_add(i64::from(nanos / 1_000_000_000)),
-            nanos: nanos % 1_000_000_000,
-        }
+        Timestamp { seconds: seconds.saturating_add(i64::from(nanos / 1_000_000_000)), nanos: nanos % 1_000_000_000 }
     }
 
     /// From microseconds since the epoch, the unit of most of the server's own times (docs/velociraptor-api.md §6.2).
@@ -46,10 +31,7 @@ impl Timestamp {
     /// and so does text that is no time.
     pub fn parse_rfc3339(text: &str) -> Option<Timestamp> {
         let parsed = OffsetDateTime::parse(text, &Rfc3339).ok()?;
-        let time = Timestamp {
-            seconds: parsed.unix_timestamp(),
-            nanos: parsed.nanosecond(),
-        };
+        let time = Timestamp { seconds: parsed.unix_timestamp(), nanos: parsed.nanosecond() };
         (time.seconds != UNKNOWN_SECONDS || time.nanos != 0).then_some(time)
     }
 
@@ -64,10 +46,7 @@ impl Timestamp {
 
     /// Time elapsed since `earlier`; zero if `earlier` is later than `self`.
     pub fn since(self, earlier: Timestamp) -> Duration {
-        let nanos = self
-            .total_nanos()
-            .saturating_sub(earlier.total_nanos())
-            .max(0);
+        let nanos = self.total_nanos().saturating_sub(earlier.total_nanos()).max(0);
         Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
     }
 
@@ -92,11 +71,7 @@ mod tests {
 
     #[test]
     fn times_of_1601_and_9999_keep_their_nanoseconds() {
-        for text in [
-            "1601-01-01T00:00:00.0000001Z",
-            "9999-12-31T23:59:59.999999999Z",
-            "1969-12-31T23:59:59.5Z",
-        ] {
+        for text in ["1601-01-01T00:00:00.0000001Z", "9999-12-31T23:59:59.999999999Z", "1969-12-31T23:59:59.5Z"] {
             let time = Timestamp::parse_rfc3339(text).unwrap();
             assert_eq!(time.to_rfc3339(), text);
         }

@@ -49,12 +49,7 @@ const READERS_KEPT: usize = 10_000;
 impl Chunks {
     pub(crate) fn new(limit: usize) -> Chunks {
         Chunks {
-            memory: Mutex::new(Memory {
-                chunks: HashMap::new(),
-                bytes: 0,
-                limit,
-                tick: 0,
-            }),
+            memory: Mutex::new(Memory { chunks: HashMap::new(), bytes: 0, limit, tick: 0 }),
             fetching: DashMap::new(),
             readers: DashMap::new(),
             ahead: Arc::new(Semaphore::new(FETCHES_AHEAD)),
@@ -80,12 +75,7 @@ impl Chunks {
             memory.bytes -= before.len();
         }
         while memory.bytes > memory.limit && memory.chunks.len() > 1 {
-            let Some(oldest) = memory
-                .chunks
-                .iter()
-                .min_by_key(|(_, (_, used))| *used)
-                .map(|(key, _)| *key)
-            else {
+            let Some(oldest) = memory.chunks.iter().min_by_key(|(_, (_, used))| *used).map(|(key, _)| *key) else {
                 break;
             };
             if let Some((bytes, _)) = memory.chunks.remove(&oldest) {
@@ -103,11 +93,7 @@ impl Chunks {
         if index == reader.last + 1 || index == 0 && reader.window == 0 {
             reader.window = (reader.window * 2).clamp(2, WINDOW);
         } else if index.abs_diff(reader.last) > WINDOW {
-            *reader = Reader {
-                last: index,
-                window: 0,
-                reached: index,
-            };
+            *reader = Reader { last: index, window: 0, reached: index };
         }
         // Reads of one reader arrive out of order: the furthest counts.
         reader.last = reader.last.max(index);
@@ -152,22 +138,13 @@ impl Inner {
             None => self.fetch_chunk(collected, content, index).await,
         };
         drop(turn);
-        self.chunks
-            .fetching
-            .remove_if(&key, |_, lock| Arc::strong_count(lock) <= 2);
+        self.chunks.fetching.remove_if(&key, |_, lock| Arc::strong_count(lock) <= 2);
         result
     }
 
     /// Starts fetching what a sequential reader will want next.
-    pub(crate) fn read_ahead(
-        self: &Arc<Self>,
-        collected: &Collected,
-        content: ContentKey,
-        index: u64,
-    ) {
-        let range = self
-            .chunks
-            .note(content, index, chunk_count(collected.size));
+    pub(crate) fn read_ahead(self: &Arc<Self>, collected: &Collected, content: ContentKey, index: u64) {
+        let range = self.chunks.note(content, index, chunk_count(collected.size));
         for next in range {
             if self.chunks.now(content, next).is_some() {
                 continue;
@@ -183,17 +160,9 @@ impl Inner {
         }
     }
 
-    async fn fetch_chunk(
-        self: &Arc<Self>,
-        collected: &Collected,
-        content: ContentKey,
-        index: u64,
-    ) -> Result<Bytes> {
+    async fn fetch_chunk(self: &Arc<Self>, collected: &Collected, content: ContentKey, index: u64) -> Result<Bytes> {
         let offset = index * CHUNK_BYTES as u64;
-        let expected = collected
-            .size
-            .saturating_sub(offset)
-            .min(CHUNK_BYTES as u64);
+        let expected = collected.size.saturating_sub(offset).min(CHUNK_BYTES as u64);
         let store = self.store.clone();
         let stored = blocking(move || store.chunk(content, index)).await?;
         if let Some(bytes) = stored.filter(|bytes| bytes.len() as u64 == expected) {
@@ -201,10 +170,7 @@ impl Inner {
             return Ok(bytes);
         }
         let length = u32::try_from(expected).unwrap_or(u32::MAX);
-        let bytes = self
-            .backend
-            .read(&collected.location, offset, length)
-            .await?;
+        let bytes = self.backend.read(&collected.location, offset, length).await?;
         if bytes.len() as u64 != expected {
             // The server swallows read errors (docs/velociraptor-api.md §5.4): never serve less, never fill up.
             return Err(Error::backend(format!(
@@ -221,9 +187,7 @@ impl Inner {
         })
         .await;
         match kept {
-            Ok(present) if present == chunk_count(collected.size) => {
-                self.digest_in_background(collected, content)
-            }
+            Ok(present) if present == chunk_count(collected.size) => self.digest_in_background(collected, content),
             Ok(_) => {}
             Err(error) => {
                 tracing::error!(%error, "content could not be written to the local store; it is served from the server")

@@ -7,9 +7,7 @@ use dashmap::DashMap;
 use futures_util::StreamExt;
 
 use super::record_collected;
-use crate::backend::{
-    Cause, Complaint, Delivery, Failure, Fetched, Job, JobEvent, Limits, Outcome, Work,
-};
+use crate::backend::{Cause, Complaint, Delivery, Failure, Fetched, Job, JobEvent, Limits, Outcome, Work};
 use crate::error::{Error, ErrorKind, Result};
 use crate::flight::{EndOnDrop, Flight};
 use crate::node::{Identity, Node};
@@ -32,24 +30,22 @@ const REFUSALS_KEPT: usize = 10_000;
 
 impl Refusals {
     fn get(&self, node: &Node, now: Timestamp) -> Option<Error> {
-        let refusal = self
-            .by_version
-            .get(&(node.export, node.own, node.version))?;
+        let refusal = self.by_version.get(&(node.export, node.own, node.version))?;
         (now.since(refusal.0) < REFUSAL_AGE).then(|| refusal.1.clone())
     }
 
     fn put(&self, node: &Node, now: Timestamp, error: &Error) {
         if self.by_version.len() >= REFUSALS_KEPT {
-            self.by_version
-                .retain(|_, (at, _)| now.since(*at) < REFUSAL_AGE);
+            self.by_version.retain(|_, (at, _)| now.since(*at) < REFUSAL_AGE);
         }
-        self.by_version
-            .insert((node.export, node.own, node.version), (now, error.clone()));
+        self.by_version.insert((node.export, node.own, node.version), (now, error.clone()));
     }
 }
 
 /// A file may grow by so much between its listing and its collection.
 const GROWTH: u64 = 64 << 20;
+/// A file whose size only reading tells may have so much, unless somebody asked for it explicitly (D7).
+const UNKNOWN_SIZE_BYTES: u64 = 1 << 20;
 /// Time on the endpoint, at least.
 const COLLECTION_TIMEOUT: Duration = Duration::from_secs(600);
 /// A task that was lost on its way is queued again so often.
@@ -62,6 +58,8 @@ struct Demand {
     path: EndpointPath,
     entry: Arc<EndpointEntry>,
     size: u64,
+    /// Bytes uploaded at most.
+    limit: u64,
     call: Call,
 }
 
@@ -107,22 +105,22 @@ impl Inner {
                 ),
             ));
         }
+        let limit = if entry.row.size_unknown() && !call.explicit {
+            UNKNOWN_SIZE_BYTES
+        } else {
+            size.saturating_add(size / 8).saturating_add(GROWTH)
+        };
         let demand = Demand {
             directory: directory.clone(),
             node: *node,
             entry: self.endpoint_of(node.export)?,
             size,
+            limit,
             call: call.clone(),
             path: path.clone(),
         };
         let (flight, started) = directory.join_collection(file, || {
-            Flight::new(
-                path.endpoint.client_id.clone(),
-                path.to_string(),
-                "collect",
-                call.principal.name().into(),
-                now,
-            )
+            Flight::new(path.endpoint.client_id.clone(), path.to_string(), "collect", call.principal.name().into(), now)
         });
         if started {
             self.activities.add(flight.clone());
@@ -132,22 +130,11 @@ impl Inner {
     }
 
     async fn collect_file(self: &Arc<Self>, demand: &Demand, flight: &Arc<Flight>) -> Result<()> {
-        if !demand
-            .entry
-            .is_online(&*self.backend, &*self.clock, self.settings.offline_after)
-            .await?
-        {
+        if !demand.entry.is_online(&*self.backend, &*self.clock, self.settings.offline_after).await? {
             return Err(demand.entry.offline_error());
         }
         let spend = Spend::Collection { bytes: demand.size };
-        self.admission
-            .admit(
-                &demand.call,
-                &demand.path.endpoint,
-                &demand.path.to_string(),
-                &spend,
-            )
-            .await?;
+        self.admission.admit(&demand.call, &demand.path.endpoint, &demand.path.to_string(), &spend).await?;
         let permit = demand.entry.flows.acquire().await;
         for attempt in 1.. {
             let job = self.submit_collection(demand, flight).await?;
@@ -162,38 +149,24 @@ impl Inner {
                 None => break,
             }
         }
-        Err(Error::backend(
-            "the task was lost on its way to the endpoint several times; try again later",
-        ))
+        Err(Error::backend("the task was lost on its way to the endpoint several times; try again later"))
     }
 
-    async fn submit_collection(
-        self: &Arc<Self>,
-        demand: &Demand,
-        flight: &Arc<Flight>,
-    ) -> Result<Job> {
+    async fn submit_collection(self: &Arc<Self>, demand: &Demand, flight: &Arc<Flight>) -> Result<Job> {
         let reason = reason(&demand.call, "collect", &demand.path);
         let delivery = Delivery {
-            works: vec![Work::Fetch {
-                files: vec![demand.path.clone()],
-            }],
+            works: vec![Work::Fetch { files: vec![demand.path.clone()] }],
             principal: demand.call.principal.clone(),
             reason: reason.clone(),
             limits: Limits {
                 timeout: COLLECTION_TIMEOUT + Duration::from_secs(demand.size >> 22),
                 max_rows: 0,
-                max_upload_bytes: demand
-                    .size
-                    .saturating_add(demand.size / 8)
-                    .saturating_add(GROWTH),
+                max_upload_bytes: demand.limit,
                 cpu_percent: 0,
             },
         };
         let jobs = self.backend.submit(&demand.path.endpoint, delivery).await?;
-        let job = jobs
-            .into_iter()
-            .next()
-            .ok_or_else(|| Error::backend("the server queued nothing"))?;
+        let job = jobs.into_iter().next().ok_or_else(|| Error::backend("the server queued nothing"))?;
         self.recorder.record(Event::FlowStarted {
             at: self.clock.now(),
             principal: demand.call.principal.name().into(),
@@ -226,9 +199,7 @@ impl Inner {
                         if let Err(error) = self.backend.cancel(job).await {
                             tracing::warn!(flow = %job.id, %error, "an expired flow could not be cancelled");
                         }
-                        return Err(Error::backend(
-                            "the endpoint did not take the task in time; it was cancelled",
-                        ));
+                        return Err(Error::backend("the endpoint did not take the task in time; it was cancelled"));
                     }
                 }
             };
@@ -244,15 +215,13 @@ impl Inner {
                 Some(JobEvent::Fetched(file)) => fetched = Some(file),
                 Some(JobEvent::Listed(_)) => {}
                 Some(JobEvent::Ended(_)) if fetched.is_some() => return Ok(fetched),
-                Some(JobEvent::Ended(Outcome::Failed {
-                    failure: Failure::Lost,
-                    ..
-                })) => return Ok(None),
+                Some(JobEvent::Ended(Outcome::Failed { failure: Failure::Lost, .. })) => return Ok(None),
+                Some(JobEvent::Ended(Outcome::Failed { failure: Failure::Limit, message })) => {
+                    let message = format!("{} is larger than the collection may be: {message}", demand.path);
+                    return Err(Error::new(ErrorKind::TooBig, message));
+                }
                 Some(JobEvent::Ended(Outcome::Failed { message, .. })) => {
-                    return Err(Error::backend(format!(
-                        "collecting {} failed: {message}",
-                        demand.path
-                    )));
+                    return Err(Error::backend(format!("collecting {} failed: {message}", demand.path)));
                 }
                 Some(JobEvent::Ended(Outcome::Finished { complaint })) => {
                     let complaint = complaint.unwrap_or_else(|| Complaint {
@@ -272,19 +241,8 @@ impl Inner {
             Err(complaint) => return Err(self.refused(demand, &complaint)),
         };
         let loaded = self.tree.load(&demand.directory).await?.ok_or_else(gone)?;
-        let entry = loaded
-            .snapshot
-            .by_identity(demand.node.own)
-            .ok_or_else(gone)?;
-        record_collected(
-            self,
-            &demand.directory,
-            &entry,
-            demand.node.version,
-            content,
-            fetched.observation,
-        )
-        .await
+        let entry = loaded.snapshot.by_identity(demand.node.own).ok_or_else(gone)?;
+        record_collected(self, &demand.directory, &entry, demand.node.version, content, fetched.observation).await
     }
 
     /// The endpoint could not read the file. It may be gone: only a new listing of its directory can prove it.
@@ -297,13 +255,7 @@ impl Inner {
                 ErrorKind::Uncollected
             }
         };
-        Error::new(
-            kind,
-            format!(
-                "the endpoint could not read {}: {}",
-                demand.path, complaint.message
-            ),
-        )
+        Error::new(kind, format!("the endpoint could not read {}: {}", demand.path, complaint.message))
     }
 }
 
@@ -312,16 +264,11 @@ async fn run(inner: Arc<Inner>, demand: Demand, flight: Arc<Flight>) {
     let result = inner.collect_file(&demand, &flight).await;
     if let Err(error) = &result {
         tracing::warn!(path = %demand.path, principal = demand.call.principal.name(), %error, "collection failed");
-        if matches!(
-            error.kind(),
-            ErrorKind::Denied | ErrorKind::Unsupported | ErrorKind::Uncollected
-        ) {
+        if matches!(error.kind(), ErrorKind::Denied | ErrorKind::Unsupported | ErrorKind::Uncollected) {
             inner.refusals.put(&demand.node, inner.clock.now(), error);
         }
     }
     flight.end(result);
-    demand
-        .directory
-        .end_collection((demand.node.own, demand.node.version));
+    demand.directory.end_collection((demand.node.own, demand.node.version));
     drop(guard);
 }

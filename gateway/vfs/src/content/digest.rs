@@ -15,11 +15,7 @@ use crate::vfs::Inner;
 
 impl Inner {
     /// Hashes a content whose chunks are all in the local store, unless that was done or is being done.
-    pub(crate) fn digest_in_background(
-        self: &Arc<Self>,
-        collected: &Collected,
-        content: ContentKey,
-    ) {
+    pub(crate) fn digest_in_background(self: &Arc<Self>, collected: &Collected, content: ContentKey) {
         if collected.digests.is_some() || !self.digesting.insert(content) {
             return;
         }
@@ -41,9 +37,7 @@ impl Inner {
             let (mut sha256, mut sha1, mut md5) = (Sha256::new(), Sha1::new(), Md5::new());
             let mut length = 0;
             for index in 0..chunk_count(size) {
-                let chunk = store
-                    .chunk(content, index)?
-                    .ok_or_else(|| Error::backend("a chunk is missing"))?;
+                let chunk = store.chunk(content, index)?.ok_or_else(|| Error::backend("a chunk is missing"))?;
                 sha256.update(&chunk);
                 sha1.update(&chunk);
                 md5.update(&chunk);
@@ -84,10 +78,8 @@ impl Inner {
 
 fn hex(bytes: &[u8]) -> String {
     use std::fmt::Write as _;
-    bytes
-        .iter()
-        .fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-            let _infallible = write!(text, "{byte:02x}");
-            text
-        })
+    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+        let _infallible = write!(text, "{byte:02x}");
+        text
+    })
 }

@@ -39,10 +39,7 @@ impl Inner {
         if node.kind != NodeKind::File {
             return None;
         }
-        let directory = self.tree.in_memory(DirectoryKey {
-            export: node.export,
-            own: node.parent,
-        })?;
+        let directory = self.tree.in_memory(DirectoryKey { export: node.export, own: node.parent })?;
         let loaded = directory.loaded_guard();
         let entry = loaded.as_ref()?.snapshot.by_identity(node.own)?;
         match source(&directory, &entry, node).ok()? {
@@ -50,27 +47,15 @@ impl Inner {
                 let content = content_key(&collected);
                 let mut segments = Vec::with_capacity(2);
                 for piece in pieces(collected.size, offset, length) {
-                    segments.push(
-                        self.chunks
-                            .now(content, piece.chunk)?
-                            .slice(piece.from..piece.to),
-                    );
+                    segments.push(self.chunks.now(content, piece.chunk)?.slice(piece.from..piece.to));
                     self.read_ahead(&collected, content, piece.chunk);
                 }
                 self.note_read(&directory, &entry, &collected, call);
                 let eof = offset.saturating_add(u64::from(length)) >= collected.size;
-                Some(Ok(Data {
-                    segments,
-                    eof,
-                    attributes,
-                }))
+                Some(Ok(Data { segments, eof, attributes }))
             }
-            (Source::Inline(bytes), attributes) => {
-                Some(Ok(whole(&bytes, offset, length, attributes)))
-            }
-            (Source::Empty, attributes) => {
-                Some(Ok(whole(&Bytes::new(), offset, length, attributes)))
-            }
+            (Source::Inline(bytes), attributes) => Some(Ok(whole(&bytes, offset, length, attributes))),
+            (Source::Empty, attributes) => Some(Ok(whole(&Bytes::new(), offset, length, attributes))),
             (Source::Uncollected, _) => None,
         }
     }
@@ -83,30 +68,14 @@ impl Inner {
         length: u32,
         call: &Call,
     ) -> Result<Data> {
-        match tokio::time::timeout(call.hold, self.read_unbounded(node, offset, length, call)).await
-        {
+        match tokio::time::timeout(call.hold, self.read_unbounded(node, offset, length, call)).await {
             Ok(result) => result,
-            Err(_) => Err(Error::later(
-                crate::flight::RETRY_AFTER,
-                "the file is still being collected; ask again",
-            )),
+            Err(_) => Err(Error::later(crate::flight::RETRY_AFTER, "the file is still being collected; ask again")),
         }
     }
 
-    async fn read_unbounded(
-        self: &Arc<Self>,
-        node: &Node,
-        offset: u64,
-        length: u32,
-        call: &Call,
-    ) -> Result<Data> {
-        let directory = self
-            .tree
-            .resolve_key(DirectoryKey {
-                export: node.export,
-                own: node.parent,
-            })
-            .await?;
+    async fn read_unbounded(self: &Arc<Self>, node: &Node, offset: u64, length: u32, call: &Call) -> Result<Data> {
+        let directory = self.tree.resolve_key(DirectoryKey { export: node.export, own: node.parent }).await?;
         let loaded = self.tree.load(&directory).await?.ok_or_else(gone)?;
         let entry = loaded.snapshot.by_identity(node.own).ok_or_else(gone)?;
         let (collected, attributes) = match source(&directory, &entry, node)? {
@@ -118,16 +87,11 @@ impl Inner {
             }
             (Source::Collected(collected), attributes) => (collected, attributes),
             (Source::Uncollected, _) => {
-                self.demand_collection(&directory, node, call)
-                    .await?
-                    .wait(call.hold)
-                    .await?;
+                self.demand_collection(&directory, node, call).await?.wait(call.hold).await?;
                 match source(&directory, &entry, node)? {
                     (Source::Collected(collected), attributes) => (collected, attributes),
                     _ => {
-                        return Err(Error::backend(
-                            "the file was collected, but its content is not there; try again",
-                        ));
+                        return Err(Error::backend("the file was collected, but its content is not there; try again"));
                     }
                 }
             }
@@ -142,26 +106,12 @@ impl Inner {
         }
         self.note_read(&directory, &entry, &collected, call);
         let eof = offset.saturating_add(u64::from(length)) >= collected.size;
-        Ok(Data {
-            segments,
-            eof,
-            attributes,
-        })
+        Ok(Data { segments, eof, attributes })
     }
 
     /// One event in the ledger for each run of reads of one content by one principal.
-    fn note_read(
-        &self,
-        directory: &Directory,
-        entry: &Entry<'_>,
-        collected: &Collected,
-        call: &Call,
-    ) {
-        if !self.reads.is_new(
-            call.principal.name(),
-            content_key(collected),
-            self.clock.now(),
-        ) {
+    fn note_read(&self, directory: &Directory, entry: &Entry<'_>, collected: &Collected, call: &Call) {
+        if !self.reads.is_new(call.principal.name(), content_key(collected), self.clock.now()) {
             return;
         }
         let Place::Endpoint(place) = &directory.place else {
@@ -183,55 +133,31 @@ impl Inner {
 fn source(directory: &Directory, entry: &Entry<'_>, node: &Node) -> Result<(Source, Attributes)> {
     match node.kind {
         NodeKind::Directory => {
-            return Err(Error::new(
-                ErrorKind::IsDirectory,
-                "a directory has no content",
-            ));
+            return Err(Error::new(ErrorKind::IsDirectory, "a directory has no content"));
         }
         NodeKind::Link | NodeKind::Special | NodeKind::Meta => {
-            return Err(Error::new(
-                ErrorKind::Unsupported,
-                "only regular files have content",
-            ));
+            return Err(Error::new(ErrorKind::Unsupported, "only regular files have content"));
         }
         NodeKind::File => {}
     }
     let row = &entry.row;
     let fsid = file_system_id(node.export, node.session);
     let record = directory.file(node.own);
-    if let Some(collected) = record.as_ref().and_then(|record| {
-        record
-            .collected
-            .iter()
-            .find(|copy| copy.version == node.version)
-    }) {
-        let current = Current {
-            version: node.version,
-            size: Some(collected.size),
-            collected: Some(collected),
-        };
+    if let Some(collected) =
+        record.as_ref().and_then(|record| record.collected.iter().find(|copy| copy.version == node.version))
+    {
+        let current = Current { version: node.version, size: Some(collected.size), collected: Some(collected) };
         let attributes = attributes(entry, fsid, &current, None);
         return Ok((Source::Collected(Box::new(collected.clone())), attributes));
     }
     if node.version != listed_version(row.size(), row.times().modified) {
-        return Err(Error::stale(
-            "the file changed on the endpoint, and this version was never collected",
-        ));
+        return Err(Error::stale("the file changed on the endpoint, and this version was never collected"));
     }
     let size = match row.inline() {
         Some(inline) => Some(inline.len() as u64),
         None => (!row.size_unknown()).then_some(row.size()),
     };
-    let attributes = attributes(
-        entry,
-        fsid,
-        &Current {
-            version: node.version,
-            size,
-            collected: None,
-        },
-        None,
-    );
+    let attributes = attributes(entry, fsid, &Current { version: node.version, size, collected: None }, None);
     let source = match row.inline() {
         Some(inline) => Source::Inline(Bytes::copy_from_slice(inline)),
         None if size == Some(0) => Source::Empty,
@@ -241,20 +167,10 @@ fn source(directory: &Directory, entry: &Entry<'_>, node: &Node) -> Result<(Sour
 }
 
 fn whole(bytes: &Bytes, offset: u64, length: u32, attributes: Attributes) -> Data {
-    let start = usize::try_from(offset)
-        .unwrap_or(usize::MAX)
-        .min(bytes.len());
+    let start = usize::try_from(offset).unwrap_or(usize::MAX).min(bytes.len());
     let end = start.saturating_add(length as usize).min(bytes.len());
-    let segments = if start < end {
-        vec![bytes.slice(start..end)]
-    } else {
-        Vec::new()
-    };
-    Data {
-        segments,
-        eof: end == bytes.len(),
-        attributes,
-    }
+    let segments = if start < end { vec![bytes.slice(start..end)] } else { Vec::new() };
+    Data { segments, eof: end == bytes.len(), attributes }
 }
 
 /// A part of one chunk.
@@ -268,19 +184,11 @@ struct Piece {
 fn pieces(size: u64, offset: u64, length: u32) -> impl Iterator<Item = Piece> {
     let end = offset.saturating_add(u64::from(length)).min(size);
     let chunk_bytes = CHUNK_BYTES as u64;
-    let chunks = if offset < end {
-        offset / chunk_bytes..chunk_count(end)
-    } else {
-        0..0
-    };
+    let chunks = if offset < end { offset / chunk_bytes..chunk_count(end) } else { 0..0 };
     #[allow(clippy::cast_possible_truncation)] // both are at most CHUNK_BYTES
     chunks.map(move |chunk| {
         let start = chunk * chunk_bytes;
-        Piece {
-            chunk,
-            from: offset.saturating_sub(start) as usize,
-            to: (end - start).min(chunk_bytes) as usize,
-        }
+        Piece { chunk, from: offset.saturating_sub(start) as usize, to: (end - start).min(chunk_bytes) as usize }
     })
 }
 

@@ -3,9 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::attributes::{
-    Attributes, DIRECTORY_MODE, FILE_MODE, FileType, LINK_MODE, listed_version,
-};
+use crate::attributes::{Attributes, DIRECTORY_MODE, FILE_MODE, FileType, LINK_MODE, listed_version};
 use crate::backend::{FetchedContent, Observation};
 use crate::error::Result;
 use crate::snapshot::Entry;
@@ -35,53 +33,27 @@ pub(crate) fn current<'a>(
     let row = &entry.row;
     let listed = listed_version(row.size(), row.times().modified);
     if let Some(inline) = row.inline() {
-        return Current {
-            version: listed,
-            size: Some(inline.len() as u64),
-            collected: None,
-        };
+        return Current { version: listed, size: Some(inline.len() as u64), collected: None };
     }
     if let Some(record) = record {
-        let as_listed = record
-            .collected
-            .iter()
-            .rev()
-            .find(|copy| copy.version == listed);
-        let newest = record
-            .collected
-            .iter()
-            .max_by_key(|copy| copy.observation.seen);
+        let as_listed = record.collected.iter().rev().find(|copy| copy.version == listed);
+        let newest = record.collected.iter().max_by_key(|copy| copy.observation.seen);
         let chosen = match (as_listed, newest) {
             (_, Some(newest)) if newest.observation.seen >= listed_at => Some(newest),
             (Some(as_listed), _) => Some(as_listed),
-            (None, Some(newest)) if now.since(newest.observation.seen) < copy_max_age => {
-                Some(newest)
-            }
+            (None, Some(newest)) if now.since(newest.observation.seen) < copy_max_age => Some(newest),
             (None, _) => None,
         };
         if let Some(copy) = chosen {
-            return Current {
-                version: copy.version,
-                size: Some(copy.size),
-                collected: Some(copy),
-            };
+            return Current { version: copy.version, size: Some(copy.size), collected: Some(copy) };
         }
     }
     let size = (!row.size_unknown()).then_some(row.size());
-    Current {
-        version: listed,
-        size,
-        collected: None,
-    }
+    Current { version: listed, size, collected: None }
 }
 
 /// Attributes of an entry whose content is the given version.
-pub(crate) fn attributes(
-    entry: &Entry<'_>,
-    fsid: u64,
-    current: &Current<'_>,
-    link_length: Option<u64>,
-) -> Attributes {
+pub(crate) fn attributes(entry: &Entry<'_>, fsid: u64, current: &Current<'_>, link_length: Option<u64>) -> Attributes {
     let row = &entry.row;
     let times = row.times();
     let file_type = row.file_type();
@@ -106,9 +78,7 @@ pub(crate) fn attributes(
         modified,
         changed: times.changed,
         born: times.born,
-        collected: file_type != FileType::Regular
-            || current.collected.is_some()
-            || row.inline().is_some(),
+        collected: file_type != FileType::Regular || current.collected.is_some() || row.inline().is_some(),
     }
 }
 
@@ -122,27 +92,16 @@ pub(crate) async fn record_collected(
     observation: Observation,
 ) -> Result<()> {
     let row = &entry.row;
-    let mut record = directory
-        .file(entry.identity)
-        .map(|record| FileRecord::clone(&record))
-        .unwrap_or_default();
+    let mut record = directory.file(entry.identity).map(|record| FileRecord::clone(&record)).unwrap_or_default();
     // A version binds to at most one content, for ever (D6).
-    if record
-        .collected
-        .iter()
-        .any(|copy| copy.version == version || copy.location == content.location)
-    {
+    if record.collected.iter().any(|copy| copy.version == version || copy.location == content.location) {
         return Ok(());
     }
     let is_listed = version == listed_version(row.size(), row.times().modified);
     record.collected.push(Collected {
         version,
         listed_size: row.size(),
-        listed_modified: if is_listed {
-            row.times().modified
-        } else {
-            None
-        },
+        listed_modified: if is_listed { row.times().modified } else { None },
         size: content.size,
         location: content.location,
         sparse: content.sparse,
@@ -155,15 +114,10 @@ pub(crate) async fn record_collected(
 
 /// The version that somebody else's copy is: the listed one only if its size is the listed one and the file was last modified before
 /// their collection began (D27), else one of its own.
-pub(crate) fn version_of_found(
-    entry: &Entry<'_>,
-    content: &FetchedContent,
-    observation: &Observation,
-) -> u32 {
+pub(crate) fn version_of_found(entry: &Entry<'_>, content: &FetchedContent, observation: &Observation) -> u32 {
     let row = &entry.row;
     let modified = row.times().modified;
-    if content.size == row.size() && modified.is_none_or(|modified| modified < observation.started)
-    {
+    if content.size == row.size() && modified.is_none_or(|modified| modified < observation.started) {
         listed_version(row.size(), modified)
     } else {
         listed_version(content.size, Some(observation.started))
@@ -194,10 +148,7 @@ mod tests {
 
     fn snapshot(size: u64, modified: i64) -> Snapshot {
         let mut rows = Rows::new();
-        let times = Times {
-            modified: Some(Timestamp::new(modified, 0)),
-            ..Times::default()
-        };
+        let times = Times { modified: Some(Timestamp::new(modified, 0)), ..Times::default() };
         assert!(rows.push(&EntryFields {
             name: "log",
             shown: None,
@@ -221,39 +172,19 @@ mod tests {
             listed_size: size,
             listed_modified: None,
             size,
-            location: ContentLocation {
-                org: "root".into(),
-                components: vec![format!("{version}")],
-            },
+            location: ContentLocation { org: "root".into(), components: vec![format!("{version}")] },
             sparse: false,
-            observation: Observation {
-                job: "F.1".into(),
-                by: "me".into(),
-                started: at,
-                seen: at,
-                first_row: 0,
-            },
+            observation: Observation { job: "F.1".into(), by: "me".into(), started: at, seen: at, first_row: 0 },
             sha256_endpoint: None,
             digests: None,
         }
     }
 
-    fn choose(
-        snapshot: &Snapshot,
-        copies: Vec<Collected>,
-        listed_at: i64,
-        now: i64,
-    ) -> (u32, Option<u64>) {
+    fn choose(snapshot: &Snapshot, copies: Vec<Collected>, listed_at: i64, now: i64) -> (u32, Option<u64>) {
         let record = FileRecord { collected: copies };
         let entry = snapshot.entry(0).unwrap();
         let hour = Duration::from_secs(3600);
-        let current = current(
-            &entry,
-            Some(&record),
-            Timestamp::new(listed_at, 0),
-            Timestamp::new(now, 0),
-            hour,
-        );
+        let current = current(&entry, Some(&record), Timestamp::new(listed_at, 0), Timestamp::new(now, 0), hour);
         (current.version, current.size)
     }
 
@@ -262,41 +193,21 @@ mod tests {
         let first = snapshot(100, 10);
         let v1 = listed_version(100, Some(Timestamp::new(10, 0)));
         // Collected after the listing: the later observation wins, with the size that was uploaded.
-        assert_eq!(
-            choose(&first, vec![copy(v1, 150, 20)], 15, 30),
-            (v1, Some(150))
-        );
+        assert_eq!(choose(&first, vec![copy(v1, 150, 20)], 15, 30), (v1, Some(150)));
         // Listed again, larger: within the hour the copy stays current…
         let second = snapshot(200, 40);
-        assert_eq!(
-            choose(&second, vec![copy(v1, 150, 20)], 50, 60),
-            (v1, Some(150))
-        );
+        assert_eq!(choose(&second, vec![copy(v1, 150, 20)], 50, 60), (v1, Some(150)));
         // …after it the listing is.
         let v2 = listed_version(200, Some(Timestamp::new(40, 0)));
-        assert_eq!(
-            choose(&second, vec![copy(v1, 150, 20)], 50, 20 + 3601),
-            (v2, Some(200))
-        );
+        assert_eq!(choose(&second, vec![copy(v1, 150, 20)], 50, 20 + 3601), (v2, Some(200)));
         // And once that was collected, it stays.
-        assert_eq!(
-            choose(
-                &second,
-                vec![copy(v1, 150, 20), copy(v2, 210, 70)],
-                50,
-                99_999
-            ),
-            (v2, Some(210))
-        );
+        assert_eq!(choose(&second, vec![copy(v1, 150, 20), copy(v2, 210, 70)], 50, 99_999), (v2, Some(210)));
     }
 
     #[test]
     fn an_old_copy_of_what_is_listed_needs_no_new_collection() {
         let listing = snapshot(100, 10);
         let v1 = listed_version(100, Some(Timestamp::new(10, 0)));
-        assert_eq!(
-            choose(&listing, vec![copy(v1, 100, 20)], 99_000, 99_999),
-            (v1, Some(100))
-        );
+        assert_eq!(choose(&listing, vec![copy(v1, 100, 20)], 99_000, 99_999), (v1, Some(100)));
     }
 }

@@ -17,35 +17,22 @@ use crate::timestamp::Timestamp;
 use crate::tree::{Directory, blocking, gone};
 use crate::vfs::Inner;
 
-const REFRESH_TEXT: &str =
-    "a new listing of this directory was asked for; dir.json and why.txt tell how it went\n";
+const REFRESH_TEXT: &str = "a new listing of this directory was asked for; dir.json and why.txt tell how it went\n";
 /// `refresh` starts at most one listing in this time.
 const REFRESH_EVERY: std::time::Duration = std::time::Duration::from_secs(5);
 
 impl Inner {
     /// The content of the own file `own` in `directory`.
-    pub(super) async fn make_content(
-        self: &Arc<Self>,
-        directory: &Arc<Directory>,
-        own: Identity,
-    ) -> Result<String> {
+    pub(super) async fn make_content(self: &Arc<Self>, directory: &Arc<Directory>, own: Identity) -> Result<String> {
         let of = self.subject(directory).await?;
         if let Place::MetaFiles { .. } = &directory.place {
             let loaded = self.tree.load(&of).await?.ok_or_else(gone)?;
-            let named = |name: &str| {
-                self.child_identity(directory.node.own, &format!("{name}.json")) == own
-            };
-            let entry = loaded
-                .snapshot
-                .entries()
-                .find(|entry| named(entry.row.name()))
-                .ok_or_else(gone)?;
+            let named = |name: &str| self.child_identity(directory.node.own, &format!("{name}.json")) == own;
+            let entry = loaded.snapshot.entries().find(|entry| named(entry.row.name())).ok_or_else(gone)?;
             let found = self.found(&of, &entry);
             return Ok(pretty(&self.provenance(&found.node).await?));
         }
-        let name = names(&of)
-            .find(|name| self.child_identity(directory.node.own, name) == own)
-            .ok_or_else(gone)?;
+        let name = names(&of).find(|name| self.child_identity(directory.node.own, name) == own).ok_or_else(gone)?;
         Ok(match name {
             "dir.json" => pretty(&self.directory_json(&of)),
             "why.txt" => self.why(&of),
@@ -62,24 +49,12 @@ impl Inner {
         if self.child_identity(node.parent, "refresh") != node.own {
             return Ok(());
         }
-        let directory = self
-            .tree
-            .resolve_key(DirectoryKey {
-                export: node.export,
-                own: node.parent,
-            })
-            .await?;
+        let directory = self.tree.resolve_key(DirectoryKey { export: node.export, own: node.parent }).await?;
         let of = self.subject(&directory).await?;
         let lately = |at: Timestamp| self.clock.now().since(at) < REFRESH_EVERY;
         let state = of.state();
-        let listed_lately = state
-            .listing
-            .as_ref()
-            .is_some_and(|listing| lately(listing.observation.seen));
-        let failed_lately = state
-            .failure
-            .as_ref()
-            .is_some_and(|failure| lately(failure.at));
+        let listed_lately = state.listing.as_ref().is_some_and(|listing| lately(listing.observation.seen));
+        let failed_lately = state.failure.as_ref().is_some_and(|failure| lately(failure.at));
         if matches!(of.place, Place::Endpoint(_)) && !listed_lately && !failed_lately {
             self.demand_listing(&of, call, Wish::Fresh)?;
         }
@@ -98,9 +73,7 @@ impl Inner {
         };
         let freshness = self.freshness_of(of);
         let age = match &freshness {
-            Freshness::Listed { observation, .. } => {
-                Some(self.clock.now().since(observation.seen).as_secs())
-            }
+            Freshness::Listed { observation, .. } => Some(self.clock.now().since(observation.seen).as_secs()),
             _ => None,
         };
         json!({ "path": path, "listing": freshness, "age_seconds": age, "generation": of.state().generation, "being_listed": of.is_being_listed() })
@@ -108,9 +81,7 @@ impl Inner {
 
     fn why(&self, of: &Directory) -> String {
         let mut text = match self.freshness_of(of) {
-            Freshness::Own => {
-                "This directory is the gateway's own; it is always up to date.\n".to_owned()
-            }
+            Freshness::Own => "This directory is the gateway's own; it is always up to date.\n".to_owned(),
             Freshness::Unknown => "This directory was never listed.\n".to_owned(),
             Freshness::Failed(failed) => {
                 format!(
@@ -119,11 +90,7 @@ impl Inner {
                     failed.message
                 )
             }
-            Freshness::Listed {
-                observation,
-                entries,
-                failed_since,
-            } => {
+            Freshness::Listed { observation, entries, failed_since } => {
                 let mut text = format!(
                     "Listed at {} by flow {} (started by {}): {entries} entries.\n",
                     time(observation.seen),
@@ -131,12 +98,7 @@ impl Inner {
                     observation.by
                 );
                 if let Some(failed) = failed_since {
-                    let _infallible = writeln!(
-                        text,
-                        "A refresh at {} failed: {}",
-                        time(failed.at),
-                        failed.message
-                    );
+                    let _infallible = writeln!(text, "A refresh at {} failed: {}", time(failed.at), failed.message);
                 }
                 text
             }
@@ -154,15 +116,8 @@ impl Inner {
                 "Endpoint {} ({}) is {state}; the server last heard of it at {seen}.",
                 endpoint.id, endpoint.hostname
             );
-            let failures = self
-                .activities
-                .list()
-                .into_iter()
-                .filter(|work| *work.endpoint == *endpoint.id.client_id);
-            for work in failures
-                .filter(|work| work.ended.as_ref().is_some_and(|ended| &**ended != "done"))
-                .take(10)
-            {
+            let failures = self.activities.list().into_iter().filter(|work| *work.endpoint == *endpoint.id.client_id);
+            for work in failures.filter(|work| work.ended.as_ref().is_some_and(|ended| &**ended != "done")).take(10) {
                 let _infallible = writeln!(
                     text,
                     "{} {} for {}: {}",
@@ -180,18 +135,12 @@ impl Inner {
         let Place::Accessors(endpoint) = &of.place else {
             return String::new();
         };
-        let works = self
-            .activities
-            .list()
-            .into_iter()
-            .filter(|work| *work.endpoint == *endpoint.client_id);
-        works
-            .filter_map(|work| serde_json::to_string(&work).ok())
-            .fold(String::new(), |mut text, line| {
-                text.push_str(&line);
-                text.push('\n');
-                text
-            })
+        let works = self.activities.list().into_iter().filter(|work| *work.endpoint == *endpoint.client_id);
+        works.filter_map(|work| serde_json::to_string(&work).ok()).fold(String::new(), |mut text, line| {
+            text.push_str(&line);
+            text.push('\n');
+            text
+        })
     }
 
     fn endpoint_json(&self, of: &Directory) -> serde_json::Value {
@@ -231,7 +180,9 @@ impl Inner {
             })?;
             match failed {
                 Some(error) => Err(error),
-                None => Ok(format!("# cached listings of {listed} directories; what was never listed is not here\n{lines}")),
+                None => {
+                    Ok(format!("# cached listings of {listed} directories; what was never listed is not here\n{lines}"))
+                }
             }
         })
         .await

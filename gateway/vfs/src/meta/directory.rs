@@ -30,9 +30,7 @@ const CONTENTS_KEPT: usize = 256;
 impl Inner {
     /// `.raptorgate` of a directory.
     pub(crate) async fn meta_directory(self: &Arc<Self>, of: &Arc<Directory>) -> Result<Found> {
-        let place = Place::Meta {
-            of: IdentityText(of.node.own),
-        };
+        let place = Place::Meta { of: IdentityText(of.node.own) };
         self.own_directory(of, of, META, place).await
     }
 
@@ -44,16 +42,11 @@ impl Inner {
         name: &str,
         place: Place,
     ) -> Result<Found> {
-        let own = self.child_identity(parent.node.own, name);
-        let key = DirectoryKey {
-            export: parent.node.export,
-            own,
-        };
+        // Never that of a real entry of this name.
+        let own = self.keys.child(parent.node.own, name, u32::MAX);
+        let key = DirectoryKey { export: parent.node.export, own };
         if self.tree.in_memory(key).is_none() {
-            let directory = self
-                .tree
-                .known(parent.node.export, parent.node.own, own, place)
-                .await?;
+            let directory = self.tree.known(parent.node.export, parent.node.own, own, place).await?;
             let mut records = vec![(key, directory.record(&directory.state()))];
             if matches!(of.place, Place::Endpoint(_)) {
                 records.push((of.key(), of.record(&of.state())));
@@ -62,10 +55,7 @@ impl Inner {
             blocking(move || store.put_directories(&records)).await?;
         }
         let directory = self.tree.resolve_key(key).await?;
-        Ok(Found {
-            node: directory.node,
-            attributes: self.own_attributes(&directory),
-        })
+        Ok(Found { node: directory.node, attributes: self.own_attributes(&directory) })
     }
 
     /// The directory that a directory of the gateway's own tells about.
@@ -73,12 +63,7 @@ impl Inner {
         let (Place::Meta { of } | Place::MetaFiles { of }) = &directory.place else {
             return Err(gone());
         };
-        self.tree
-            .resolve_key(DirectoryKey {
-                export: directory.node.export,
-                own: of.0,
-            })
-            .await
+        self.tree.resolve_key(DirectoryKey { export: directory.node.export, own: of.0 }).await
     }
 
     pub(crate) async fn meta_lookup(
@@ -93,15 +78,7 @@ impl Inner {
         }
         match name {
             FILES => {
-                self.own_directory(
-                    &of,
-                    directory,
-                    FILES,
-                    Place::MetaFiles {
-                        of: IdentityText(of.node.own),
-                    },
-                )
-                .await
+                self.own_directory(&of, directory, FILES, Place::MetaFiles { of: IdentityText(of.node.own) }).await
             }
             ROOT => self.accessor_root(&of).await,
             _ if names(&of).any(|known| known == name) => self.own_file(directory, name).await,
@@ -112,24 +89,14 @@ impl Inner {
     /// The root of the accessor that a directory belongs to.
     async fn accessor_root(self: &Arc<Self>, of: &Arc<Directory>) -> Result<Found> {
         let Place::Endpoint(path) = &of.place else {
-            return Err(Error::absent(
-                "only directories below an accessor have a root",
-            ));
+            return Err(Error::absent("only directories below an accessor have a root"));
         };
         let endpoint = self.child_identity(Identity::ROOT, &path.endpoint.client_id);
         let own = self.child_identity(endpoint, &path.accessor);
-        let place = Place::Endpoint(crate::path::EndpointPath::accessor_root(
-            path.endpoint.clone(),
-            path.accessor.clone(),
-        ));
-        let root = self
-            .tree
-            .known(of.node.export, endpoint, own, place)
-            .await?;
-        Ok(Found {
-            node: root.node,
-            attributes: self.own_attributes(&root),
-        })
+        let place =
+            Place::Endpoint(crate::path::EndpointPath::accessor_root(path.endpoint.clone(), path.accessor.clone()));
+        let root = self.tree.known(of.node.export, endpoint, own, place).await?;
+        Ok(Found { node: root.node, attributes: self.own_attributes(&root) })
     }
 
     async fn entry_file(
@@ -147,12 +114,8 @@ impl Inner {
         let entry_name = name.strip_suffix(".json").ok_or_else(missing)?;
         let loaded = self.tree.load(of).await?.ok_or_else(missing)?;
         let component = call.profile.read(entry_name);
-        let entry = loaded
-            .snapshot
-            .by_name(&component, &self.keys)
-            .ok_or_else(missing)?;
-        self.own_file(directory, &format!("{}.json", entry.row.name()))
-            .await
+        let entry = loaded.snapshot.by_name(&component, &self.keys).ok_or_else(missing)?;
+        self.own_file(directory, &format!("{}.json", entry.row.name())).await
     }
 
     async fn own_file(self: &Arc<Self>, directory: &Arc<Directory>, name: &str) -> Result<Found> {
@@ -196,15 +159,9 @@ impl Inner {
         if offset == 0 {
             self.meta_opened(node, call).await?;
         }
-        let start = usize::try_from(offset)
-            .unwrap_or(usize::MAX)
-            .min(content.len());
+        let start = usize::try_from(offset).unwrap_or(usize::MAX).min(content.len());
         let end = start.saturating_add(length as usize).min(content.len());
-        Ok(Data {
-            segments: vec![content.slice(start..end)],
-            eof: end == content.len(),
-            attributes,
-        })
+        Ok(Data { segments: vec![content.slice(start..end)], eof: end == content.len(), attributes })
     }
 
     /// The content of one of the gateway's own files, and when it was made.
@@ -215,13 +172,7 @@ impl Inner {
         {
             return Ok(kept.clone());
         }
-        let directory = self
-            .tree
-            .resolve_key(DirectoryKey {
-                export: node.export,
-                own: node.parent,
-            })
-            .await?;
+        let directory = self.tree.resolve_key(DirectoryKey { export: node.export, own: node.parent }).await?;
         let content = Bytes::from(self.make_content(&directory, node.own).await?);
         // The same bytes keep their time: a client's cache of them stays good.
         let at = match self.metas.contents.get(&node.own) {
@@ -229,34 +180,20 @@ impl Inner {
             _ => now,
         };
         if self.metas.contents.len() >= CONTENTS_KEPT {
-            self.metas
-                .contents
-                .retain(|_, (at, _)| now.since(*at) < CONTENT_AGE);
+            self.metas.contents.retain(|_, (at, _)| now.since(*at) < CONTENT_AGE);
         }
         self.metas.contents.insert(node.own, (at, content.clone()));
         Ok((at, content))
     }
 
     /// Lists a directory of the gateway's own, for whoever looks into it.
-    pub(crate) async fn meta_listing(
-        self: &Arc<Self>,
-        directory: &Arc<Directory>,
-    ) -> Result<Listing> {
+    pub(crate) async fn meta_listing(self: &Arc<Self>, directory: &Arc<Directory>) -> Result<Listing> {
         let of = self.subject(directory).await?;
         let mut rows = Rows::new();
         if let Place::MetaFiles { .. } = &directory.place {
             if let Some(loaded) = self.tree.load(&of).await? {
-                for row in loaded
-                    .snapshot
-                    .rows()
-                    .iter()
-                    .filter(|row| !row.unfetchable())
-                {
-                    add(
-                        &mut rows,
-                        &format!("{}.json", row.name()),
-                        FileType::Regular,
-                    );
+                for row in loaded.snapshot.rows().iter().filter(|row| !row.unfetchable()) {
+                    add(&mut rows, &format!("{}.json", row.name()), FileType::Regular);
                 }
             }
         } else {
@@ -270,24 +207,13 @@ impl Inner {
         }
         let generation = of.state().generation.max(1);
         let snapshot = Snapshot::seal(rows, directory.node.own, &self.keys);
-        Ok(Listing::new(
-            self.clone(),
-            directory.clone(),
-            Arc::new(Loaded {
-                generation,
-                snapshot,
-            }),
-        ))
+        Ok(Listing::new(self.clone(), directory.clone(), Arc::new(Loaded { generation, snapshot })))
     }
 }
 
 /// What `.raptorgate` of a directory holds.
 pub(super) fn names(of: &Directory) -> impl Iterator<Item = &'static str> {
-    let further: &[&str] = if matches!(of.place, Place::Accessors(_)) {
-        &ENDPOINT_NAMES
-    } else {
-        &[]
-    };
+    let further: &[&str] = if matches!(of.place, Place::Accessors(_)) { &ENDPOINT_NAMES } else { &[] };
     NAMES.into_iter().chain(further.iter().copied())
 }
 

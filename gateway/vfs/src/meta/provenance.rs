@@ -18,8 +18,7 @@ impl Inner {
             let directory = self.tree.resolve(node).await?;
             let mut value = self.directory_json(&directory);
             if matches!(directory.place, Place::Endpoint(_))
-                && let (Ok(entry), Some(object)) =
-                    (self.entry_json(node).await, value.as_object_mut())
+                && let (Ok(entry), Some(object)) = (self.entry_json(node).await, value.as_object_mut())
             {
                 object.insert("entry".to_owned(), entry);
             }
@@ -29,26 +28,17 @@ impl Inner {
     }
 
     async fn entry_json(self: &Arc<Self>, node: &Node) -> Result<Value> {
-        let parent = self
-            .tree
-            .resolve_key(DirectoryKey {
-                export: node.export,
-                own: node.parent,
-            })
-            .await?;
+        let parent = self.tree.resolve_key(DirectoryKey { export: node.export, own: node.parent }).await?;
         let loaded = self.tree.load(&parent).await?.ok_or_else(gone)?;
         let entry = loaded.snapshot.by_identity(node.own).ok_or_else(gone)?;
         let row = &entry.row;
         let times = row.times();
         let current = self.found(&parent, &entry);
         let copies = parent.file(node.own);
-        let details: Option<Value> = row
-            .details()
-            .and_then(|details| serde_json::from_str(details).ok());
+        let details: Option<Value> = row.details().and_then(|details| serde_json::from_str(details).ok());
         let listed = listed_version(row.size(), times.modified);
-        let newer = copies
-            .as_ref()
-            .is_some_and(|record| current.node.version != listed && !record.collected.is_empty());
+        let newer =
+            copies.as_ref().is_some_and(|record| current.node.version != listed && !record.collected.is_empty());
         Ok(json!({
             "directory": self.directory_json(&parent),
             "name": row.name(),

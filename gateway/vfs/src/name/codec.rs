@@ -25,8 +25,8 @@ const POSIX_PAIRS: usize = 2;
 const TRAILING: [(char, char); 2] = [('.', '．'), (' ', '␠')];
 /// Names of devices that Windows knows in every directory, with or without extension.
 const DEVICES: [&str; 22] = [
-    "CON", "PRN", "AUX", "NUL", "COM1", "COM2", "COM3", "COM4", "COM5", "COM6", "COM7", "COM8",
-    "COM9", "LPT1", "LPT2", "LPT3", "LPT4", "LPT5", "LPT6", "LPT7", "LPT8", "LPT9",
+    "CON", "PRN", "AUX", "NUL", "COM1", "COM2", "COM3", "COM4", "COM5", "COM6", "COM7", "COM8", "COM9", "LPT1", "LPT2",
+    "LPT3", "LPT4", "LPT5", "LPT6", "LPT7", "LPT8", "LPT9",
 ];
 
 pub(super) fn spell(profile: Profile, component: &str) -> Cow<'_, str> {
@@ -34,13 +34,9 @@ pub(super) fn spell(profile: Profile, component: &str) -> Cow<'_, str> {
         return Cow::Borrowed(component);
     }
     let mut out = String::with_capacity(component.len() + 8);
-    let last = component
-        .char_indices()
-        .next_back()
-        .map_or(0, |(index, _)| index);
+    let last = component.char_indices().next_back().map_or(0, |(index, _)| index);
     if profile == Profile::Windows && is_device(component) {
-        out.push(QUOTE);
-        out.push(QUOTE);
+        out.push(QUOTE); // the first letter, meant literally: no device any more
     }
     for (index, character) in component.char_indices() {
         match replaced(profile, character, index == last) {
@@ -57,20 +53,10 @@ pub(super) fn spell(profile: Profile, component: &str) -> Cow<'_, str> {
 }
 
 pub(super) fn read(profile: Profile, spelled: &str) -> Cow<'_, str> {
-    if !spelled
-        .chars()
-        .any(|character| is_special(profile, character))
-    {
+    if !spelled.chars().any(|character| is_special(profile, character)) {
         return Cow::Borrowed(spelled);
     }
-    let mut rest = spelled;
-    if profile == Profile::Windows
-        && let Some(device) = spelled.strip_prefix("‛‛")
-        && is_device(&read_plain(profile, device))
-    {
-        rest = device;
-    }
-    Cow::Owned(read_plain(profile, rest))
+    Cow::Owned(read_plain(profile, spelled))
 }
 
 fn read_plain(profile: Profile, spelled: &str) -> String {
@@ -96,22 +82,16 @@ fn pairs(profile: Profile) -> &'static [(char, char)] {
 fn needs_nothing(profile: Profile, component: &str) -> bool {
     match profile {
         Profile::Posix => {
-            component
-                .bytes()
-                .all(|byte| byte != b'/' && byte != 0 && byte < 0xe2)
-                || component.chars().all(|character| {
-                    character != '/' && character != '\0' && !is_special(profile, character)
-                })
+            component.bytes().all(|byte| byte != b'/' && byte != 0 && byte < 0xe2)
+                || component
+                    .chars()
+                    .all(|character| character != '/' && character != '\0' && !is_special(profile, character))
         }
         Profile::Windows => {
-            let last = component
-                .char_indices()
-                .next_back()
-                .map_or(0, |(index, _)| index);
+            let last = component.char_indices().next_back().map_or(0, |(index, _)| index);
             !is_device(component)
                 && component.char_indices().all(|(index, character)| {
-                    replaced(profile, character, index == last).is_none()
-                        && !is_special(profile, character)
+                    replaced(profile, character, index == last).is_none() && !is_special(profile, character)
                 })
         }
     }
@@ -125,9 +105,7 @@ fn replaced(profile: Profile, character: char, last: bool) -> Option<char> {
         if character < ' ' {
             return char::from_u32(0x2400 + u32::from(character)); // control pictures
         }
-        if last
-            && let Some((_, look_alike)) = TRAILING.iter().find(|(plain, _)| *plain == character)
-        {
+        if last && let Some((_, look_alike)) = TRAILING.iter().find(|(plain, _)| *plain == character) {
             return Some(*look_alike);
         }
     }
@@ -135,17 +113,11 @@ fn replaced(profile: Profile, character: char, last: bool) -> Option<char> {
 }
 
 fn original(profile: Profile, character: char) -> Option<char> {
-    if let Some((plain, _)) = pairs(profile)
-        .iter()
-        .find(|(_, look_alike)| *look_alike == character)
-    {
+    if let Some((plain, _)) = pairs(profile).iter().find(|(_, look_alike)| *look_alike == character) {
         return Some(*plain);
     }
     if profile == Profile::Windows {
-        if let Some((plain, _)) = TRAILING
-            .iter()
-            .find(|(_, look_alike)| *look_alike == character)
-        {
+        if let Some((plain, _)) = TRAILING.iter().find(|(_, look_alike)| *look_alike == character) {
             return Some(*plain);
         }
         if ('\u{2401}'..'\u{2420}').contains(&character) {
@@ -162,9 +134,7 @@ fn is_special(profile: Profile, character: char) -> bool {
 
 fn is_device(name: &str) -> bool {
     let stem = name.split('.').next().unwrap_or(name).trim_end_matches(' ');
-    DEVICES
-        .iter()
-        .any(|device| stem.eq_ignore_ascii_case(device))
+    DEVICES.iter().any(|device| stem.eq_ignore_ascii_case(device))
 }
 
 #[cfg(test)]
@@ -176,12 +146,9 @@ mod tests {
     fn what_a_client_cannot_have_is_shown_by_look_alikes() {
         assert_eq!(spell(Profile::Posix, "a/b"), "a／b");
         assert_eq!(spell(Profile::Posix, r#"C:\x "y" "#), r#"C:\x "y" "#);
-        assert_eq!(
-            spell(Profile::Windows, "file.txt:stream"),
-            "file.txt：stream"
-        );
+        assert_eq!(spell(Profile::Windows, "file.txt:stream"), "file.txt：stream");
         assert_eq!(spell(Profile::Windows, "dot."), "dot．");
-        assert_eq!(spell(Profile::Windows, "con.txt"), "‛‛con.txt");
+        assert_eq!(spell(Profile::Windows, "con.txt"), "‛con.txt");
         assert_eq!(spell(Profile::Posix, "a／b"), "a‛／b");
     }
 
@@ -209,14 +176,8 @@ mod tests {
                 0..10
             )
             .prop_map(|characters| characters.into_iter().collect()),
-            prop_oneof![
-                Just("con"),
-                Just("NUL.txt"),
-                Just("‛‛con"),
-                Just("lpt1 .x"),
-                Just("‛con")
-            ]
-            .prop_map(str::to_owned),
+            prop_oneof![Just("con"), Just("NUL.txt"), Just("‛‛con"), Just("lpt1 .x"), Just("‛con")]
+                .prop_map(str::to_owned),
         ]
     }
 

@@ -75,39 +75,27 @@ impl Inner {
                 Some(JobEvent::Fetched(_)) => {}
                 Some(JobEvent::Ended(outcome)) => break outcome,
                 None => {
-                    break Outcome::Failed {
-                        failure: Failure::Error,
-                        message: "the job's news broke off".into(),
-                    };
+                    break Outcome::Failed { failure: Failure::Error, message: "the job's news broke off".into() };
                 }
             }
         };
         for (child, flight) in children.into_values() {
-            flight.end(Err(Error::backend(
-                "the endpoint could not read this directory",
-            )));
+            flight.end(Err(Error::backend("the endpoint could not read this directory")));
             child.end_flight(&flight);
         }
         if listed {
             return Ok(End::Listed);
         }
         match outcome {
-            Outcome::Failed {
-                failure: Failure::Lost,
-                ..
-            } => Ok(End::Lost),
-            Outcome::Failed { message, .. } => Err(self
-                .failed(demand, Some(job), Cause::Unknown, &message)
-                .await),
+            Outcome::Failed { failure: Failure::Lost, .. } => Ok(End::Lost),
+            Outcome::Failed { message, .. } => Err(self.failed(demand, Some(job), Cause::Unknown, &message).await),
             Outcome::Finished { complaint } => {
                 let complaint = complaint.unwrap_or_else(|| Complaint {
                     cause: Cause::Unknown,
                     message: "the endpoint could not read the directory and did not say why".into(),
                 });
                 self.doubt_parent(demand).await;
-                Err(self
-                    .failed(demand, Some(job), complaint.cause, &complaint.message)
-                    .await)
+                Err(self.failed(demand, Some(job), complaint.cause, &complaint.message).await)
             }
         }
     }
@@ -129,27 +117,14 @@ impl Inner {
             tracing::warn!(flow = %job.id, %error, "an expired flow could not be cancelled");
         }
         let minutes = self.settings.start_by.as_secs() / 60;
-        let message = format!(
-            "the endpoint did not take the task within {minutes} minutes; it was cancelled"
-        );
-        self.failed(demand, Some(job), Cause::Unknown, &message)
-            .await
+        let message = format!("the endpoint did not take the task within {minutes} minutes; it was cancelled");
+        self.failed(demand, Some(job), Cause::Unknown, &message).await
     }
 
     /// Remembers that the directory could not be listed; a good listing stays (design rule).
-    async fn failed(
-        self: &Arc<Self>,
-        demand: &Demand,
-        job: Option<&Job>,
-        cause: Cause,
-        message: &str,
-    ) -> Error {
-        let failure = FailureRecord {
-            at: self.clock.now(),
-            job: job.map(|job| job.id.clone()),
-            cause,
-            message: message.into(),
-        };
+    async fn failed(self: &Arc<Self>, demand: &Demand, job: Option<&Job>, cause: Cause, message: &str) -> Error {
+        let failure =
+            FailureRecord { at: self.clock.now(), job: job.map(|job| job.id.clone()), cause, message: message.into() };
         let error = failure_error(&failure);
         let mut state = crate::tree::State::clone(&demand.directory.state());
         state.failure = Some(failure);
@@ -164,45 +139,27 @@ impl Inner {
         if demand.path.components.is_empty() {
             return;
         }
-        let key = crate::store::DirectoryKey {
-            export: demand.directory.node.export,
-            own: demand.directory.node.parent,
-        };
+        let key =
+            crate::store::DirectoryKey { export: demand.directory.node.export, own: demand.directory.node.parent };
         if let Ok(parent) = self.tree.resolve_key(key).await {
             let _joined = self.demand_listing(&parent, &demand.call, Wish::Fresh);
         }
     }
 
     /// The sub-directories whose listings will come with this job: demands for them wait for it instead of starting their own.
-    async fn expected_children(
-        self: &Arc<Self>,
-        demand: &Demand,
-        listed: &Listed,
-        depth: u32,
-    ) -> Children {
+    async fn expected_children(self: &Arc<Self>, demand: &Demand, listed: &Listed, depth: u32) -> Children {
         let mut children = Children::new();
         if depth == 0 {
             return children;
         }
-        for row in listed
-            .rows
-            .iter()
-            .filter(|row| row.file_type() == crate::FileType::Directory && !row.unfetchable())
+        for row in listed.rows.iter().filter(|row| row.file_type() == crate::FileType::Directory && !row.unfetchable())
         {
             let Ok(path) = demand.path.child(row.name()) else {
                 continue;
             };
             let own = self.keys.child(demand.directory.node.own, row.name(), 0);
             let place = crate::store::Place::Endpoint(path.clone());
-            let Ok(child) = self
-                .tree
-                .known(
-                    demand.directory.node.export,
-                    demand.directory.node.own,
-                    own,
-                    place,
-                )
-                .await
+            let Ok(child) = self.tree.known(demand.directory.node.export, demand.directory.node.own, own, place).await
             else {
                 continue;
             };
@@ -222,17 +179,9 @@ impl Inner {
         children
     }
 
-    async fn publish_below(
-        self: &Arc<Self>,
-        demand: &Demand,
-        listed: Listed,
-        children: &mut Children,
-    ) {
+    async fn publish_below(self: &Arc<Self>, demand: &Demand, listed: Listed, children: &mut Children) {
         let path = listed.directory.clone();
-        let published = match self
-            .directory_below(&demand.directory, &demand.path, &path)
-            .await
-        {
+        let published = match self.directory_below(&demand.directory, &demand.path, &path).await {
             Ok(directory) => self.publish(&directory, listed).await,
             Err(error) => Err(error),
         };

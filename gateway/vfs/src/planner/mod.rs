@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::backend::{Delivery, Limits, Work};
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::flight::{EndOnDrop, Flight};
 use crate::path::EndpointPath;
 use crate::principal::{Call, Event, Protocol, Reason, Spend};
@@ -46,9 +46,7 @@ impl Inner {
         wish: Wish,
     ) -> Result<Arc<Flight>> {
         let Place::Endpoint(path) = &directory.place else {
-            return Err(Error::invalid(
-                "this directory is the gateway's own: there is nothing to list on an endpoint",
-            ));
+            return Err(Error::invalid("this directory is the gateway's own: there is nothing to list on an endpoint"));
         };
         let entry = self.endpoint_of(directory.node.export)?;
         let make = || {
@@ -60,26 +58,17 @@ impl Inner {
                 self.clock.now(),
             )
         };
-        let (flight, started) = if matches!(wish, Wish::Refresh(_)) {
-            (make(), true)
-        } else {
-            directory.join_flight(make)
-        };
+        let (flight, started) =
+            if matches!(wish, Wish::Refresh(_)) { (make(), true) } else { directory.join_flight(make) };
         if started {
             self.activities.add(flight.clone());
-            let demand = Demand {
-                directory: directory.clone(),
-                path: path.clone(),
-                entry,
-                call: call.clone(),
-                wish,
-            };
+            let demand = Demand { directory: directory.clone(), path: path.clone(), entry, call: call.clone(), wish };
             tokio::spawn(run(self.clone(), demand, flight.clone()));
         }
         Ok(flight)
     }
 
-    /// Refreshes behind the caller's back, if the endpoint seems to be there and the last attempt did not just fail.
+    /// Refreshes behind the caller's back, if the endpoint is there and the last attempt did not just fail.
     pub(crate) fn refresh_in_background(self: &Arc<Self>, directory: &Arc<Directory>, call: &Call) {
         let now = self.clock.now();
         let failed_lately = directory
@@ -87,16 +76,14 @@ impl Inner {
             .failure
             .as_ref()
             .is_some_and(|failure| now.since(failure.at) < self.settings.freshness.max_age);
-        if failed_lately || directory.is_being_listed() {
-            return;
-        }
-        let online = self
+        let offline = self
             .endpoints
             .get(directory.node.export)
-            .is_some_and(|entry| entry.seems_online(now, self.settings.offline_after));
-        if online {
-            let _joined = self.demand_listing(directory, call, Wish::Fresh);
+            .is_none_or(|entry| entry.was_just_offline(now, self.settings.offline_after));
+        if failed_lately || offline || directory.is_being_listed() {
+            return;
         }
+        let _joined = self.demand_listing(directory, call, Wish::Fresh);
     }
 }
 
@@ -113,7 +100,11 @@ async fn run(inner: Arc<Inner>, demand: Demand, flight: Arc<Flight>) {
     let guard = EndOnDrop(flight.clone());
     let result = inner.list(&demand, &flight).await;
     if let Err(error) = &result {
-        tracing::warn!(path = %demand.path, principal = demand.call.principal.name(), %error, "listing failed");
+        if error.kind() == ErrorKind::Offline {
+            tracing::debug!(path = %demand.path, %error, "not listed");
+        } else {
+            tracing::warn!(path = %demand.path, principal = demand.call.principal.name(), %error, "listing failed");
+        }
     }
     flight.end(result);
     demand.directory.end_flight(&flight);
@@ -131,21 +122,11 @@ impl Inner {
             self.publish(&demand.directory, held).await?;
             return Ok(());
         }
-        let online = demand
-            .entry
-            .is_online(&*self.backend, &*self.clock, self.settings.offline_after)
-            .await?;
+        let online = demand.entry.is_online(&*self.backend, &*self.clock, self.settings.offline_after).await?;
         if !online {
             return Err(demand.entry.offline_error());
         }
-        self.admission
-            .admit(
-                &demand.call,
-                &demand.path.endpoint,
-                &demand.path.to_string(),
-                &Spend::Listing,
-            )
-            .await?;
+        self.admission.admit(&demand.call, &demand.path.endpoint, &demand.path.to_string(), &Spend::Listing).await?;
         let depth = match demand.wish {
             Wish::Refresh(depth) => depth,
             Wish::Fresh => 0,
@@ -174,10 +155,7 @@ impl Inner {
     ) -> Result<crate::backend::Job> {
         let reason = reason(&demand.call, "list", &demand.path);
         let delivery = Delivery {
-            works: vec![Work::List {
-                directory: demand.path.clone(),
-                depth,
-            }],
+            works: vec![Work::List { directory: demand.path.clone(), depth }],
             principal: demand.call.principal.clone(),
             reason: reason.clone(),
             limits: Limits {
@@ -188,10 +166,7 @@ impl Inner {
             },
         };
         let jobs = self.backend.submit(&demand.path.endpoint, delivery).await?;
-        let job = jobs
-            .into_iter()
-            .next()
-            .ok_or_else(|| Error::backend("the server queued nothing"))?;
+        let job = jobs.into_iter().next().ok_or_else(|| Error::backend("the server queued nothing"))?;
         self.recorder.record(Event::FlowStarted {
             at: self.clock.now(),
             principal: Arc::from(demand.call.principal.name()),
@@ -213,9 +188,6 @@ pub(crate) fn reason(call: &Call, work: &str, path: &EndpointPath) -> Reason {
         Protocol::Api => "api",
         Protocol::Gateway => "gateway",
     };
-    let peer = call
-        .peer
-        .map(|peer| format!(" from {peer}"))
-        .unwrap_or_default();
+    let peer = call.peer.map(|peer| format!(" from {peer}")).unwrap_or_default();
     Reason(format!("{work} {path} by {protocol}{peer}").into())
 }

@@ -17,27 +17,13 @@ const WINDOWS_NEVER: [&str; 4] = ["winsxs", "servicing", "assembly", "driverstor
 
 impl Inner {
     /// Further levels to list with a directory that was never listed.
-    pub(super) async fn prefetch_depth(
-        self: &Arc<Self>,
-        directory: &Arc<Directory>,
-        path: &EndpointPath,
-    ) -> u32 {
-        let system = self
-            .endpoints
-            .get(directory.node.export)
-            .map_or(System::Unknown, |entry| entry.endpoint().system);
+    pub(super) async fn prefetch_depth(self: &Arc<Self>, directory: &Arc<Directory>, path: &EndpointPath) -> u32 {
+        let system = self.endpoints.get(directory.node.export).map_or(System::Unknown, |entry| entry.endpoint().system);
         if !self.settings.prefetch || !may_look_ahead(path, system) {
             return 0;
         }
-        let parent = DirectoryKey {
-            export: directory.node.export,
-            own: directory.node.parent,
-        };
-        let Some(loaded) = self
-            .tree
-            .in_memory(parent)
-            .and_then(|parent| parent.loaded())
-        else {
+        let parent = DirectoryKey { export: directory.node.export, own: directory.node.parent };
+        let Some(loaded) = self.tree.in_memory(parent).and_then(|parent| parent.loaded()) else {
             return 0;
         };
         let siblings = loaded
@@ -57,21 +43,9 @@ fn may_look_ahead(path: &EndpointPath, system: System) -> bool {
     if path.components.len() <= roots {
         return false;
     }
-    let never: &[&str] = if system == System::Windows {
-        &WINDOWS_NEVER
-    } else {
-        &UNIX_NEVER
-    };
-    let watched = if system == System::Windows {
-        &path.components[..]
-    } else {
-        &path.components[..1]
-    };
-    !watched.iter().any(|component| {
-        never
-            .iter()
-            .any(|name| component.eq_ignore_ascii_case(name))
-    })
+    let never: &[&str] = if system == System::Windows { &WINDOWS_NEVER } else { &UNIX_NEVER };
+    let watched = if system == System::Windows { &path.components[..] } else { &path.components[..1] };
+    !watched.iter().any(|component| never.iter().any(|name| component.eq_ignore_ascii_case(name)))
 }
 
 #[cfg(test)]
@@ -80,10 +54,9 @@ mod tests {
     use crate::endpoint::EndpointId;
 
     fn path(components: &[&str]) -> EndpointPath {
-        components.iter().fold(
-            EndpointPath::accessor_root(EndpointId::root_org("C.1"), "auto"),
-            |path, name| path.child(name).unwrap(),
-        )
+        components.iter().fold(EndpointPath::accessor_root(EndpointId::root_org("C.1"), "auto"), |path, name| {
+            path.child(name).unwrap()
+        })
     }
 
     #[test]

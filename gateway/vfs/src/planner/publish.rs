@@ -13,49 +13,24 @@ use crate::vfs::Inner;
 
 impl Inner {
     /// Makes `listed` the current listing of `directory`, unless what we have is a later observation.
-    pub(crate) async fn publish(
-        self: &Arc<Self>,
-        directory: &Arc<Directory>,
-        listed: Listed,
-    ) -> Result<()> {
+    pub(crate) async fn publish(self: &Arc<Self>, directory: &Arc<Directory>, listed: Listed) -> Result<()> {
         let _turn = directory.publishing.lock().await;
         let before = self.tree.load(directory).await.unwrap_or(None);
         let state = State::clone(&directory.state());
-        if state
-            .listing
-            .as_ref()
-            .is_some_and(|listing| listing.observation.seen > listed.observation.seen)
-        {
+        if state.listing.as_ref().is_some_and(|listing| listing.observation.seen > listed.observation.seen) {
             return Ok(());
         }
         let entries = u32::try_from(listed.rows.len()).unwrap_or(u32::MAX);
-        let listing = Some(ListingRecord {
-            observation: listed.observation,
-            entries,
-        });
+        let listing = Some(ListingRecord { observation: listed.observation, entries });
         if let Some(before) = &before
             && before.generation == state.generation
             && *before.snapshot.rows() == listed.rows
         {
             // Nothing changed: clients' caches and cookies stay good.
-            self.save_state(
-                directory,
-                State {
-                    listing,
-                    failure: None,
-                    ..state
-                },
-            )
-            .await?;
-            return self
-                .take_collected(directory, before, listed.collected)
-                .await;
+            self.save_state(directory, State { listing, failure: None, ..state }).await?;
+            return self.take_collected(directory, before, listed.collected).await;
         }
-        let state = State {
-            generation: next_generation(state.generation),
-            listing,
-            failure: None,
-        };
+        let state = State { generation: next_generation(state.generation), listing, failure: None };
         let record = directory.record(&state);
         let store = self.store.clone();
         let keys = self.keys.clone();
@@ -67,24 +42,16 @@ impl Inner {
             Ok(Snapshot::seal(rows, key.own, &keys))
         })
         .await?;
-        let loaded = Arc::new(Loaded {
-            generation,
-            snapshot,
-        });
+        let loaded = Arc::new(Loaded { generation, snapshot });
         self.tree.count_in(loaded.snapshot.memory());
         let freed = directory.publish(state, loaded.clone());
         self.tree.count_out(freed);
         self.tree.sweep_if_needed();
-        self.take_collected(directory, &loaded, listed.collected)
-            .await
+        self.take_collected(directory, &loaded, listed.collected).await
     }
 
     /// Remembers what is known of a directory without a new listing.
-    pub(crate) async fn save_state(
-        self: &Arc<Self>,
-        directory: &Arc<Directory>,
-        state: State,
-    ) -> Result<()> {
+    pub(crate) async fn save_state(self: &Arc<Self>, directory: &Arc<Directory>, state: State) -> Result<()> {
         let record = directory.record(&state);
         let key = directory.key();
         let store = self.store.clone();
@@ -99,29 +66,18 @@ impl Inner {
         base_path: &EndpointPath,
         path: &EndpointPath,
     ) -> Result<Arc<Directory>> {
-        let below = path
-            .components
-            .strip_prefix(&*base_path.components)
-            .filter(|_| path.accessor == base_path.accessor);
+        let below =
+            path.components.strip_prefix(&*base_path.components).filter(|_| path.accessor == base_path.accessor);
         let Some(below) = below else {
-            return Err(Error::backend(
-                "a listing came for a directory that was not asked for",
-            ));
+            return Err(Error::backend("a listing came for a directory that was not asked for"));
         };
         let mut directory = base.clone();
         let mut place = base_path.clone();
         for name in below {
             place = place.child(name)?;
             let own = self.keys.child(directory.node.own, name, 0);
-            directory = self
-                .tree
-                .known(
-                    directory.node.export,
-                    directory.node.own,
-                    own,
-                    Place::Endpoint(place.clone()),
-                )
-                .await?;
+            directory =
+                self.tree.known(directory.node.export, directory.node.own, own, Place::Endpoint(place.clone())).await?;
         }
         Ok(directory)
     }
@@ -134,20 +90,11 @@ impl Inner {
         collected: Vec<(u32, Fetched)>,
     ) -> Result<()> {
         for (ordinal, fetched) in collected {
-            let (Some(entry), Ok(content)) = (loaded.snapshot.entry(ordinal), fetched.content)
-            else {
+            let (Some(entry), Ok(content)) = (loaded.snapshot.entry(ordinal), fetched.content) else {
                 continue;
             };
             let version = version_of_found(&entry, &content, &fetched.observation);
-            record_collected(
-                self,
-                directory,
-                &entry,
-                version,
-                content,
-                fetched.observation,
-            )
-            .await?;
+            record_collected(self, directory, &entry, version, content, fetched.observation).await?;
         }
         Ok(())
     }
@@ -155,9 +102,5 @@ impl Inner {
 
 /// Generations count up and stay below 2^31, so that cookies stay below 2^63 (D28).
 fn next_generation(generation: u32) -> u32 {
-    if generation >= (1 << 31) - 1 {
-        1
-    } else {
-        generation + 1
-    }
+    if generation >= (1 << 31) - 1 { 1 } else { generation + 1 }
 }

@@ -22,9 +22,8 @@ pub enum DecodeError {
 impl Rows {
     /// The bytes that the store keeps.
     pub fn encode(&self) -> Vec<u8> {
-        let mut out = Vec::with_capacity(
-            HEADER + self.records.len() * RECORD + self.extras.len() * EXTRA + self.arena.len(),
-        );
+        let mut out =
+            Vec::with_capacity(HEADER + self.records.len() * RECORD + self.extras.len() * EXTRA + self.arena.len());
         out.extend_from_slice(&MAGIC);
         out.extend_from_slice(&[0; 8]);
         for count in [self.records.len(), self.extras.len(), self.arena.len()] {
@@ -68,11 +67,7 @@ impl Rows {
         if xxhash_rust::xxh3::xxh3_64(reader.bytes) != checksum {
             return Err(DecodeError::Checksum);
         }
-        let [records, extras, arena] = [
-            reader.u32()? as usize,
-            reader.u32()? as usize,
-            reader.u32()? as usize,
-        ];
+        let [records, extras, arena] = [reader.u32()? as usize, reader.u32()? as usize, reader.u32()? as usize];
         let expected = records
             .checked_mul(RECORD)
             .and_then(|sum| sum.checked_add(extras.checked_mul(EXTRA)?))
@@ -80,11 +75,8 @@ impl Rows {
         if expected != Some(reader.bytes.len()) {
             return Err(DecodeError::Format);
         }
-        let mut rows = Rows {
-            records: Vec::with_capacity(records),
-            extras: Vec::with_capacity(extras),
-            arena: Vec::new(),
-        };
+        let mut rows =
+            Rows { records: Vec::with_capacity(records), extras: Vec::with_capacity(extras), arena: Vec::new() };
         for _ in 0..records {
             rows.records.push(reader.record(arena)?);
         }
@@ -93,27 +85,13 @@ impl Rows {
             for span in &mut spans {
                 *span = reader.span(arena, true)?;
             }
-            rows.extras.push(Extra {
-                shown: spans[0],
-                link: spans[1],
-                inline: spans[2],
-                details: spans[3],
-            });
+            rows.extras.push(Extra { shown: spans[0], link: spans[1], inline: spans[2], details: spans[3] });
         }
         rows.arena = reader.bytes.to_vec();
-        let extras_exist = rows
-            .records
-            .iter()
-            .all(|record| record.extra == NO_EXTRA || (record.extra as usize) < extras);
-        let names_are_text = rows
-            .records
-            .iter()
-            .all(|record| std::str::from_utf8(rows.bytes(record.name)).is_ok());
-        if extras_exist && names_are_text {
-            Ok(rows)
-        } else {
-            Err(DecodeError::Format)
-        }
+        let extras_exist =
+            rows.records.iter().all(|record| record.extra == NO_EXTRA || (record.extra as usize) < extras);
+        let names_are_text = rows.records.iter().all(|record| std::str::from_utf8(rows.bytes(record.name)).is_ok());
+        if extras_exist && names_are_text { Ok(rows) } else { Err(DecodeError::Format) }
     }
 }
 
@@ -128,10 +106,7 @@ struct Reader<'a> {
 
 impl Reader<'_> {
     fn take<const N: usize>(&mut self) -> Result<[u8; N], DecodeError> {
-        let (head, tail) = self
-            .bytes
-            .split_first_chunk::<N>()
-            .ok_or(DecodeError::Format)?;
+        let (head, tail) = self.bytes.split_first_chunk::<N>().ok_or(DecodeError::Format)?;
         self.bytes = tail;
         Ok(*head)
     }
@@ -145,19 +120,10 @@ impl Reader<'_> {
     }
 
     fn span(&mut self, arena: usize, optional: bool) -> Result<Span, DecodeError> {
-        let span = Span {
-            offset: self.u32()?,
-            length: self.u32()?,
-        };
+        let span = Span { offset: self.u32()?, length: self.u32()? };
         let absent = optional && span == Span::NONE;
-        let fits = (span.offset as usize)
-            .checked_add(span.length as usize)
-            .is_some_and(|end| end <= arena);
-        if absent || fits {
-            Ok(span)
-        } else {
-            Err(DecodeError::Format)
-        }
+        let fits = (span.offset as usize).checked_add(span.length as usize).is_some_and(|end| end <= arena);
+        if absent || fits { Ok(span) } else { Err(DecodeError::Format) }
     }
 
     fn record(&mut self, arena: usize) -> Result<Record, DecodeError> {
@@ -175,16 +141,7 @@ impl Reader<'_> {
         let mode = u16::from_le_bytes(self.take()?);
         let [file_type, flags] = self.take::<2>()?;
         let file_type = FileType::from_byte(file_type).ok_or(DecodeError::Format)?;
-        Ok(Record {
-            name,
-            size,
-            seconds,
-            nanos,
-            extra,
-            mode,
-            file_type,
-            flags,
-        })
+        Ok(Record { name, size, seconds, nanos, extra, mode, file_type, flags })
     }
 }
 
@@ -197,8 +154,7 @@ mod tests {
 
     fn time() -> impl Strategy<Value = Option<Timestamp>> {
         proptest::option::of(
-            (any::<i64>(), 0u32..1_000_000_000)
-                .prop_map(|(seconds, nanos)| Timestamp { seconds, nanos }),
+            (any::<i64>(), 0u32..1_000_000_000).prop_map(|(seconds, nanos)| Timestamp { seconds, nanos }),
         )
     }
 
@@ -242,8 +198,9 @@ mod tests {
         fn damaged_bytes_are_refused(position in 0usize..400, value in 1u8..) {
             let mut rows = Rows::new();
             for name in ["one", "two", "three"] {
-                prop_assert!(rows.push(&EntryFields { name, shown: None, file_type: FileType::Regular, mode: 0, size: 3, size_unknown: false,
-                    unfetchable: false, times: Times::default(), link: Some("x"), inline: None, details: None }));
+                let pushed = rows.push(&EntryFields { name, shown: None, file_type: FileType::Regular, mode: 0, size: 3, size_unknown: false,
+                    unfetchable: false, times: Times::default(), link: Some("x"), inline: None, details: None });
+                prop_assert!(pushed);
             }
             let mut bytes = rows.encode();
             let position = position % bytes.len();

@@ -51,10 +51,7 @@ pub(super) struct Span {
 }
 
 impl Span {
-    pub(super) const NONE: Span = Span {
-        offset: u32::MAX,
-        length: 0,
-    };
+    pub(super) const NONE: Span = Span { offset: u32::MAX, length: 0 };
 
     pub(super) fn is_none(self) -> bool {
         self.offset == u32::MAX
@@ -126,26 +123,16 @@ impl Rows {
             + fields.link.map_or(0, str::len)
             + fields.inline.map_or(0, <[u8]>::len)
             + fields.details.map_or(0, str::len);
-        if self.arena.len() + needed >= u32::MAX as usize
-            || self.records.len() >= (u32::MAX - 16) as usize
-        {
+        if self.arena.len() + needed >= u32::MAX as usize || self.records.len() >= (u32::MAX - 16) as usize {
             return false;
         }
         let name = self.store(fields.name.as_bytes());
         let extra = self.store_extra(fields);
-        let times = [
-            fields.times.modified,
-            fields.times.accessed,
-            fields.times.changed,
-            fields.times.born,
-        ];
+        let times = [fields.times.modified, fields.times.accessed, fields.times.changed, fields.times.born];
         let mut flags = 0;
-        for (time, known) in times.iter().zip([
-            flag::MODIFIED_KNOWN,
-            flag::ACCESSED_KNOWN,
-            flag::CHANGED_KNOWN,
-            flag::BORN_KNOWN,
-        ]) {
+        for (time, known) in
+            times.iter().zip([flag::MODIFIED_KNOWN, flag::ACCESSED_KNOWN, flag::CHANGED_KNOWN, flag::BORN_KNOWN])
+        {
             if time.is_some() {
                 flags |= known;
             }
@@ -197,9 +184,7 @@ impl Rows {
 
     pub(super) fn bytes(&self, span: Span) -> &[u8] {
         let start = span.offset as usize;
-        self.arena
-            .get(start..start + span.length as usize)
-            .unwrap_or_default()
+        self.arena.get(start..start + span.length as usize).unwrap_or_default()
     }
 
     pub(super) fn text(&self, span: Span) -> &str {
@@ -209,46 +194,28 @@ impl Rows {
     fn store(&mut self, bytes: &[u8]) -> Span {
         #[allow(clippy::cast_possible_truncation)]
         // `push` checked that the arena stays below 4 GiB
-        let span = Span {
-            offset: self.arena.len() as u32,
-            length: bytes.len() as u32,
-        };
+        let span = Span { offset: self.arena.len() as u32, length: bytes.len() as u32 };
         self.arena.extend_from_slice(bytes);
         span
     }
 
     /// Rows of one directory mostly say the same details (device numbers): those are stored once.
     fn store_extra(&mut self, fields: &EntryFields<'_>) -> u32 {
-        if fields.shown.is_none()
-            && fields.link.is_none()
-            && fields.inline.is_none()
-            && fields.details.is_none()
-        {
+        if fields.shown.is_none() && fields.link.is_none() && fields.inline.is_none() && fields.details.is_none() {
             return NO_EXTRA;
         }
         let last = self.extras.last().copied();
         let details = match (fields.details, last) {
             (None, _) => Span::NONE,
-            (Some(text), Some(last))
-                if !last.details.is_none() && self.bytes(last.details) == text.as_bytes() =>
-            {
+            (Some(text), Some(last)) if !last.details.is_none() && self.bytes(last.details) == text.as_bytes() => {
                 last.details
             }
             (Some(text), _) => self.store(text.as_bytes()),
         };
-        let shown = fields
-            .shown
-            .map_or(Span::NONE, |text| self.store(text.as_bytes()));
-        let link = fields
-            .link
-            .map_or(Span::NONE, |text| self.store(text.as_bytes()));
+        let shown = fields.shown.map_or(Span::NONE, |text| self.store(text.as_bytes()));
+        let link = fields.link.map_or(Span::NONE, |text| self.store(text.as_bytes()));
         let inline = fields.inline.map_or(Span::NONE, |bytes| self.store(bytes));
-        let extra = Extra {
-            shown,
-            link,
-            inline,
-            details,
-        };
+        let extra = Extra { shown, link, inline, details };
         if last != Some(extra) {
             self.extras.push(extra);
         }
@@ -314,33 +281,24 @@ impl<'a> Row<'a> {
 
     /// Raw target of a symbolic link.
     pub fn link(&self) -> Option<&'a str> {
-        self.extra()
-            .filter(|extra| !extra.link.is_none())
-            .map(|extra| self.rows.text(extra.link))
+        self.extra().filter(|extra| !extra.link.is_none()).map(|extra| self.rows.text(extra.link))
     }
 
     /// Content that came with the listing.
     pub fn inline(&self) -> Option<&'a [u8]> {
-        self.extra()
-            .filter(|extra| !extra.inline.is_none())
-            .map(|extra| self.rows.bytes(extra.inline))
+        self.extra().filter(|extra| !extra.inline.is_none()).map(|extra| self.rows.bytes(extra.inline))
     }
 
     /// Everything else the endpoint said, one JSON object.
     pub fn details(&self) -> Option<&'a str> {
-        self.extra()
-            .filter(|extra| !extra.details.is_none())
-            .map(|extra| self.rows.text(extra.details))
+        self.extra().filter(|extra| !extra.details.is_none()).map(|extra| self.rows.text(extra.details))
     }
 
     /// All fields at once, for copying a row.
     pub fn fields(&self) -> EntryFields<'a> {
         EntryFields {
             name: self.name(),
-            shown: self
-                .extra()
-                .filter(|extra| !extra.shown.is_none())
-                .map(|extra| self.rows.text(extra.shown)),
+            shown: self.extra().filter(|extra| !extra.shown.is_none()).map(|extra| self.rows.text(extra.shown)),
             file_type: self.file_type(),
             mode: self.mode(),
             size: self.size(),
@@ -358,9 +316,7 @@ impl<'a> Row<'a> {
     }
 
     fn time(&self, index: usize, known: u8) -> Option<Timestamp> {
-        (self.record.flags & known != 0).then(|| Timestamp {
-            seconds: self.record.seconds[index],
-            nanos: self.record.nanos[index],
-        })
+        (self.record.flags & known != 0)
+            .then(|| Timestamp { seconds: self.record.seconds[index], nanos: self.record.nanos[index] })
     }
 }

@@ -89,11 +89,7 @@ impl Snapshot {
     pub fn entry(&self, ordinal: u32) -> Option<Entry<'_>> {
         let row = self.rows.row(ordinal)?;
         let identity = *self.identities.get(ordinal as usize)?;
-        Some(Entry {
-            row,
-            identity,
-            ordinal,
-        })
+        Some(Entry { row, identity, ordinal })
     }
 
     /// The entry with this identity.
@@ -138,11 +134,7 @@ impl Snapshot {
         while !spelled.is_char_boundary(cut) {
             cut -= 1;
         }
-        Cow::Owned(format!(
-            "{}~{:016x}",
-            &spelled[..cut],
-            entry.identity.0 >> 64
-        ))
+        Cow::Owned(format!("{}~{:016x}", &spelled[..cut], entry.identity.0 >> 64))
     }
 
     /// The entry that is shown under this shortened name ([`Snapshot::spelled`]).
@@ -150,13 +142,10 @@ impl Snapshot {
         if name.len() < NAME_MAX - SHORTENED_TAIL - 3 || name.len() > NAME_MAX {
             return None;
         }
-        let (_, digits) = name
-            .rsplit_once('~')
-            .filter(|(_, digits)| digits.len() == 16)?;
+        let (_, digits) = name.rsplit_once('~').filter(|(_, digits)| digits.len() == 16)?;
         let high = u64::from_str_radix(digits, 16).ok()?;
         self.entries().find(|entry| {
-            entry.identity.0 >> 64 == u128::from(high)
-                && entry.row.shown().len() + SHORTENED_TAIL > NAME_MAX
+            entry.identity.0 >> 64 == u128::from(high) && entry.row.shown().len() + SHORTENED_TAIL > NAME_MAX
         })
     }
 
@@ -205,13 +194,8 @@ impl Snapshot {
             }
         }
         for (letter, ordinal) in found {
-            for alias in [
-                letter.to_ascii_uppercase().to_string(),
-                letter.to_ascii_lowercase().to_string(),
-            ] {
-                self.aliases
-                    .entry(alias.into_boxed_str())
-                    .or_insert(ordinal);
+            for alias in [letter.to_ascii_uppercase().to_string(), letter.to_ascii_lowercase().to_string()] {
+                self.aliases.entry(alias.into_boxed_str()).or_insert(ordinal);
             }
         }
     }
@@ -235,13 +219,7 @@ fn fold(name: &str) -> Box<str> {
                 _ => character,
             }
         })
-        .map(|character| {
-            if character.is_ascii() {
-                character.to_ascii_lowercase()
-            } else {
-                character
-            }
-        })
+        .map(|character| if character.is_ascii() { character.to_ascii_lowercase() } else { character })
         .collect::<String>()
         .into_boxed_str()
 }
@@ -293,8 +271,7 @@ mod tests {
     fn names_that_look_alike_stay_separate_objects() {
         let (snapshot, keys) = sealed(&["a\u{fffd}", "b", "a\u{fffd}"]);
         assert_eq!(snapshot.len(), 3);
-        let identities: std::collections::HashSet<_> =
-            snapshot.entries().map(|entry| entry.identity).collect();
+        let identities: std::collections::HashSet<_> = snapshot.entries().map(|entry| entry.identity).collect();
         assert_eq!(identities.len(), 3);
         assert_eq!(snapshot.by_name("a\u{fffd}", &keys).unwrap().ordinal, 0);
     }
@@ -303,17 +280,10 @@ mod tests {
     fn drives_are_found_with_and_without_colon() {
         let keys = Keys::new(&[1; 32]);
         let mut rows = Rows::new();
-        assert!(rows.push(&EntryFields {
-            shown: Some("C:"),
-            ..fields(r"\\.\C:")
-        }));
+        assert!(rows.push(&EntryFields { shown: Some("C:"), ..fields(r"\\.\C:") }));
         let snapshot = Snapshot::seal(rows, Identity(5), &keys);
         for name in [r"\\.\C:", "C:", "C", "c"] {
-            assert_eq!(
-                snapshot.by_name(name, &keys).map(|entry| entry.ordinal),
-                Some(0),
-                "{name}"
-            );
+            assert_eq!(snapshot.by_name(name, &keys).map(|entry| entry.ordinal), Some(0), "{name}");
         }
         assert!(snapshot.by_name("D", &keys).is_none());
         assert_eq!(snapshot.by_folded_name("c:").unwrap().ordinal, 0);
@@ -323,14 +293,8 @@ mod tests {
     fn folding_finds_the_stored_spelling() {
         let (snapshot, keys) = sealed(&["Windows", "Grüße", "STRASSE"]);
         assert!(snapshot.by_name("windows", &keys).is_none());
-        assert_eq!(
-            snapshot.by_folded_name("WINDOWS").unwrap().row.name(),
-            "Windows"
-        );
-        assert_eq!(
-            snapshot.by_folded_name("GRÜßE").unwrap().row.name(),
-            "Grüße"
-        );
+        assert_eq!(snapshot.by_folded_name("WINDOWS").unwrap().row.name(), "Windows");
+        assert_eq!(snapshot.by_folded_name("GRÜßE").unwrap().row.name(), "Grüße");
         assert!(snapshot.by_folded_name("straße").is_none());
     }
 
@@ -343,10 +307,7 @@ mod tests {
         for entry in snapshot.entries().take(2) {
             let spelled = snapshot.spelled(&entry, Profile::Posix).into_owned();
             assert!(spelled.len() <= NAME_MAX && seen.insert(spelled.clone()));
-            assert_eq!(
-                snapshot.by_shortened_name(&spelled).unwrap().ordinal,
-                entry.ordinal
-            );
+            assert_eq!(snapshot.by_shortened_name(&spelled).unwrap().ordinal, entry.ordinal);
         }
     }
 

@@ -13,8 +13,8 @@ use tokio::sync::{mpsc, watch};
 use super::TestClock;
 use crate::attributes::FileType;
 use crate::backend::{
-    Backend, Capabilities, Cause, Complaint, ContentLocation, Delivery, EndpointChange, Failure,
-    Fetched, FetchedContent, Job, JobEvent, Listed, Observation, Outcome, Presence, Work,
+    Backend, Capabilities, Cause, Complaint, ContentLocation, Delivery, EndpointChange, Failure, Fetched,
+    FetchedContent, Job, JobEvent, Listed, Observation, Outcome, Presence, Work,
 };
 use crate::clock::Clock;
 use crate::endpoint::{Endpoint, EndpointId, System};
@@ -115,13 +115,8 @@ impl FakeBackend {
     /// Adds an endpoint with an empty `auto`.
     pub fn add_endpoint(&self, client_id: &str, system: System, online: bool) {
         self.with(|state| {
-            state
-                .endpoints
-                .insert(client_id.to_owned(), (system, online));
-            state
-                .directories
-                .entry((client_id.to_owned(), "auto".to_owned(), Vec::new()))
-                .or_default();
+            state.endpoints.insert(client_id.to_owned(), (system, online));
+            state.directories.entry((client_id.to_owned(), "auto".to_owned(), Vec::new())).or_default();
         });
     }
 
@@ -142,21 +137,12 @@ impl FakeBackend {
         self.add_directory(client_id, accessor, parent);
         if entry.file_type == FileType::Directory {
             self.with(|state| {
-                state
-                    .directories
-                    .entry(place(client_id, accessor, path))
-                    .or_default();
+                state.directories.entry(place(client_id, accessor, path)).or_default();
             });
         }
         self.with(|state| {
-            let children = state
-                .directories
-                .entry(place(client_id, accessor, parent))
-                .or_default();
-            match children
-                .iter_mut()
-                .find(|(other, _)| other == name && !entry.unfetchable)
-            {
+            let children = state.directories.entry(place(client_id, accessor, parent)).or_default();
+            match children.iter_mut().find(|(other, _)| other == name && !entry.unfetchable) {
                 Some((_, old)) => *old = entry,
                 None => children.push(((*name).to_owned(), entry)),
             }
@@ -167,25 +153,12 @@ impl FakeBackend {
     pub fn add_directory(&self, client_id: &str, accessor: &str, path: &[&str]) {
         for length in 1..=path.len() {
             let here = &path[..length];
-            let known = self.with(|state| {
-                state
-                    .directories
-                    .contains_key(&place(client_id, accessor, here))
-            });
+            let known = self.with(|state| state.directories.contains_key(&place(client_id, accessor, here)));
             if !known {
-                let entry = FakeEntry {
-                    mode: 0o755,
-                    ..FakeEntry::new(FileType::Directory)
-                };
+                let entry = FakeEntry { mode: 0o755, ..FakeEntry::new(FileType::Directory) };
                 self.with(|state| {
-                    state
-                        .directories
-                        .entry(place(client_id, accessor, here))
-                        .or_default();
-                    let parent = state
-                        .directories
-                        .entry(place(client_id, accessor, &here[..length - 1]))
-                        .or_default();
+                    state.directories.entry(place(client_id, accessor, here)).or_default();
+                    let parent = state.directories.entry(place(client_id, accessor, &here[..length - 1])).or_default();
                     parent.push((here[length - 1].to_owned(), entry));
                 });
             }
@@ -193,19 +166,9 @@ impl FakeBackend {
     }
 
     /// Adds or replaces a regular file.
-    pub fn add_file(
-        &self,
-        client_id: &str,
-        accessor: &str,
-        path: &[&str],
-        content: impl Into<Bytes>,
-    ) {
+    pub fn add_file(&self, client_id: &str, accessor: &str, path: &[&str], content: impl Into<Bytes>) {
         let content = content.into();
-        let entry = FakeEntry {
-            size: content.len() as u64,
-            content,
-            ..FakeEntry::new(FileType::Regular)
-        };
+        let entry = FakeEntry { size: content.len() as u64, content, ..FakeEntry::new(FileType::Regular) };
         self.add_entry(client_id, accessor, path, entry);
     }
 
@@ -227,10 +190,7 @@ impl FakeBackend {
         };
         self.with(|state| {
             state.directories.remove(&place(client_id, accessor, path));
-            if let Some(children) = state
-                .directories
-                .get_mut(&place(client_id, accessor, parent))
-            {
+            if let Some(children) = state.directories.get_mut(&place(client_id, accessor, parent)) {
                 children.retain(|(other, _)| other != name);
             }
         });
@@ -246,11 +206,7 @@ impl FakeBackend {
         let now = self.clock.now();
         let nanos = Duration::from_nanos(u64::from(now.nanos));
         let seconds = now.seconds - i64::try_from(age.saturating_sub(nanos).as_secs()).unwrap_or(0);
-        self.with(|state| {
-            state
-                .held
-                .insert(place(client_id, accessor, path), Timestamp::new(seconds, 0))
-        });
+        self.with(|state| state.held.insert(place(client_id, accessor, path), Timestamp::new(seconds, 0)));
     }
 
     /// Jobs wait until [`FakeBackend::release_jobs`].
@@ -304,29 +260,16 @@ impl FakeBackend {
 
     fn observation(&self, job: &Arc<str>, by: &Arc<str>) -> Observation {
         let now = self.clock.now();
-        Observation {
-            job: job.clone(),
-            by: by.clone(),
-            started: now,
-            seen: now,
-            first_row: 0,
-        }
+        Observation { job: job.clone(), by: by.clone(), started: now, seen: now, first_row: 0 }
     }
 
     fn rows(&self, place: &Place) -> Option<Rows> {
-        let children = self.with(|state| {
-            (!state.denied.contains(place))
-                .then(|| state.directories.get(place).cloned())
-                .flatten()
-        })?;
+        let children = self
+            .with(|state| (!state.denied.contains(place)).then(|| state.directories.get(place).cloned()).flatten())?;
         let mut rows = Rows::new();
         for (name, entry) in &children {
-            let times = Times {
-                modified: entry.modified,
-                accessed: entry.modified,
-                changed: entry.modified,
-                born: None,
-            };
+            let times =
+                Times { modified: entry.modified, accessed: entry.modified, changed: entry.modified, born: None };
             let _fits = rows.push(&EntryFields {
                 name,
                 shown: None,
@@ -344,22 +287,12 @@ impl FakeBackend {
         Some(rows)
     }
 
-    fn list(
-        &self,
-        directory: &EndpointPath,
-        depth: u32,
-        job: &Arc<str>,
-        by: &Arc<str>,
-        events: &mut Vec<JobEvent>,
-    ) {
+    fn list(&self, directory: &EndpointPath, depth: u32, job: &Arc<str>, by: &Arc<str>, events: &mut Vec<JobEvent>) {
         let Some(rows) = self.rows(&place_of(directory)) else {
             return;
         };
-        let below: Vec<String> = rows
-            .iter()
-            .filter(|row| row.file_type() == FileType::Directory)
-            .map(|row| row.name().to_owned())
-            .collect();
+        let below: Vec<String> =
+            rows.iter().filter(|row| row.file_type() == FileType::Directory).map(|row| row.name().to_owned()).collect();
         events.push(JobEvent::Listed(Listed {
             directory: directory.clone(),
             rows,
@@ -381,40 +314,21 @@ impl FakeBackend {
         let here = place_of(file);
         let parent = (here.0.clone(), accessor, parent.to_vec());
         let entry = self.with(|state| {
-            state
-                .directories
-                .get(&parent)?
-                .iter()
-                .find(|(other, _)| other == name)
-                .map(|(_, entry)| entry.clone())
+            state.directories.get(&parent)?.iter().find(|(other, _)| other == name).map(|(_, entry)| entry.clone())
         })?;
         let content = if self.with(|state| state.denied.contains(&here)) {
-            Err(Complaint {
-                cause: Cause::Denied,
-                message: "permission denied".into(),
-            })
+            Err(Complaint { cause: Cause::Denied, message: "permission denied".into() })
         } else {
             let components = vec![job.to_string(), file.to_string()];
-            self.with(|state| {
-                state
-                    .contents
-                    .insert(components.clone(), entry.content.clone())
-            });
+            self.with(|state| state.contents.insert(components.clone(), entry.content.clone()));
             Ok(FetchedContent {
                 size: entry.content.len() as u64,
-                location: ContentLocation {
-                    org: "root".into(),
-                    components,
-                },
+                location: ContentLocation { org: "root".into(), components },
                 sparse: false,
                 sha256_endpoint: None,
             })
         };
-        Some(JobEvent::Fetched(Fetched {
-            file: file.clone(),
-            content,
-            observation: self.observation(job, by),
-        }))
+        Some(JobEvent::Fetched(Fetched { file: file.clone(), content, observation: self.observation(job, by) }))
     }
 
     fn events(&self, job: &Job) -> Vec<JobEvent> {
@@ -427,10 +341,7 @@ impl FakeBackend {
             lost
         });
         if lost {
-            let outcome = Outcome::Failed {
-                failure: Failure::Lost,
-                message: "the task was lost".into(),
-            };
+            let outcome = Outcome::Failed { failure: Failure::Lost, message: "the task was lost".into() };
             return vec![JobEvent::Ended(outcome)];
         }
         let mut events = vec![JobEvent::Delivered];
@@ -441,15 +352,9 @@ impl FakeBackend {
                 if events.len() == 1 {
                     let denied = self.with(|state| state.denied.contains(&place_of(directory)));
                     complaint = Some(if denied {
-                        Complaint {
-                            cause: Cause::Denied,
-                            message: "permission denied".into(),
-                        }
+                        Complaint { cause: Cause::Denied, message: "permission denied".into() }
                     } else {
-                        Complaint {
-                            cause: Cause::Absent,
-                            message: "no such file or directory".into(),
-                        }
+                        Complaint { cause: Cause::Absent, message: "no such file or directory".into() }
                     });
                 }
             }
@@ -458,11 +363,7 @@ impl FakeBackend {
                     self.list(directory, 0, &job.id, &by, &mut events);
                 }
             }
-            Work::Fetch { files } => events.extend(
-                files
-                    .iter()
-                    .filter_map(|file| self.fetch(file, &job.id, &by)),
-            ),
+            Work::Fetch { files } => events.extend(files.iter().filter_map(|file| self.fetch(file, &job.id, &by))),
             Work::Ranges { .. } => {}
         }
         events.push(JobEvent::Ended(Outcome::Finished { complaint }));
@@ -475,24 +376,12 @@ impl Backend for FakeBackend {
     async fn submit(&self, endpoint: &EndpointId, delivery: Delivery) -> Result<Vec<Job>> {
         let mut jobs = Vec::new();
         for work in delivery.works {
-            let counter = if matches!(work, Work::List { .. } | Work::ListMany { .. }) {
-                &self.listings
-            } else {
-                &self.fetches
-            };
+            let counter =
+                if matches!(work, Work::List { .. } | Work::ListMany { .. }) { &self.listings } else { &self.fetches };
             counter.fetch_add(1, Ordering::SeqCst);
-            let id: Arc<str> = self
-                .with(|state| format!("F.{}", state.jobs.len() + 1))
-                .into();
-            self.with(|state| {
-                state
-                    .jobs
-                    .insert(id.clone(), (work, delivery.principal.name().into()))
-            });
-            jobs.push(Job {
-                endpoint: endpoint.clone(),
-                id,
-            });
+            let id: Arc<str> = self.with(|state| format!("F.{}", state.jobs.len() + 1)).into();
+            self.with(|state| state.jobs.insert(id.clone(), (work, delivery.principal.name().into())));
+            jobs.push(Job { endpoint: endpoint.clone(), id });
         }
         Ok(jobs)
     }
@@ -511,10 +400,8 @@ impl Backend for FakeBackend {
                 let _nobody_listens = sender.send(event);
             }
         });
-        stream::unfold(receiver, |mut receiver| async move {
-            receiver.recv().await.map(|event| (event, receiver))
-        })
-        .boxed()
+        stream::unfold(receiver, |mut receiver| async move { receiver.recv().await.map(|event| (event, receiver)) })
+            .boxed()
     }
 
     async fn held(&self, directory: &EndpointPath) -> Result<Option<Listed>> {
@@ -539,11 +426,8 @@ impl Backend for FakeBackend {
     async fn read(&self, location: &ContentLocation, offset: u64, length: u32) -> Result<Bytes> {
         self.reads.fetch_add(1, Ordering::SeqCst);
         let content = self.with(|state| state.contents.get(&location.components).cloned());
-        let content =
-            content.ok_or_else(|| Error::absent("the server does not have this upload"))?;
-        let start = usize::try_from(offset)
-            .unwrap_or(usize::MAX)
-            .min(content.len());
+        let content = content.ok_or_else(|| Error::absent("the server does not have this upload"))?;
+        let start = usize::try_from(offset).unwrap_or(usize::MAX).min(content.len());
         let mut end = start.saturating_add(length as usize).min(content.len());
         if self.with(|state| state.short_reads) && end > start {
             end -= 1;
@@ -563,10 +447,7 @@ impl Backend for FakeBackend {
         }
         // Changes after this come through `presence` only: a test adds its endpoints before it makes its VFS.
         stream::unfold((receiver, sender), |(mut receiver, sender)| async move {
-            receiver
-                .recv()
-                .await
-                .map(|change| (change, (receiver, sender)))
+            receiver.recv().await.map(|change| (change, (receiver, sender)))
         })
         .boxed()
     }
@@ -574,21 +455,14 @@ impl Backend for FakeBackend {
     async fn presence(&self, endpoint: &EndpointId) -> Result<Presence> {
         let now = self.clock.now();
         match self.with(|state| state.endpoints.get(&*endpoint.client_id).copied()) {
-            Some((_, true)) => Ok(Presence {
-                last_seen: Some(now),
-            }),
-            Some((_, false)) => Ok(Presence {
-                last_seen: Some(Timestamp::new(1_700_000_000, 0)),
-            }),
+            Some((_, true)) => Ok(Presence { last_seen: Some(now) }),
+            Some((_, false)) => Ok(Presence { last_seen: Some(Timestamp::new(1_700_000_000, 0)) }),
             None => Err(Error::invalid("unknown endpoint")),
         }
     }
 
     async fn capabilities(&self, _: &EndpointId) -> Result<Capabilities> {
-        Ok(Capabilities {
-            collect: true,
-            ..Capabilities::default()
-        })
+        Ok(Capabilities { collect: true, ..Capabilities::default() })
     }
 }
 
@@ -597,11 +471,7 @@ impl FakeBackend {
         let now = self.clock.now();
         let mut changes: Vec<EndpointChange> = self.with(|state| {
             let endpoint = |(client_id, (system, online)): (&String, &(System, bool))| {
-                let last_seen = if *online {
-                    now
-                } else {
-                    Timestamp::new(1_700_000_000, 0)
-                };
+                let last_seen = if *online { now } else { Timestamp::new(1_700_000_000, 0) };
                 EndpointChange::Present(Endpoint {
                     id: EndpointId::root_org(client_id.as_str()),
                     hostname: format!("host-{}", client_id.trim_start_matches("C.")),
@@ -620,18 +490,10 @@ impl FakeBackend {
 }
 
 fn place(client_id: &str, accessor: &str, path: &[&str]) -> Place {
-    (
-        client_id.to_owned(),
-        accessor.to_owned(),
-        path.iter().map(|name| (*name).to_owned()).collect(),
-    )
+    (client_id.to_owned(), accessor.to_owned(), path.iter().map(|name| (*name).to_owned()).collect())
 }
 
 fn place_of(path: &EndpointPath) -> Place {
     let components = path.components.iter().map(ToString::to_string).collect();
-    (
-        path.endpoint.client_id.to_string(),
-        path.accessor.to_string(),
-        components,
-    )
+    (path.endpoint.client_id.to_string(), path.accessor.to_string(), components)
 }

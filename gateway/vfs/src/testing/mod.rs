@@ -32,9 +32,7 @@ impl TestClock {
     /// 2026-01-01T00:00:00Z now.
     #[allow(clippy::new_without_default)] // a moment is no default
     pub fn new() -> TestClock {
-        TestClock {
-            start: tokio::time::Instant::now(),
-        }
+        TestClock { start: tokio::time::Instant::now() }
     }
 }
 
@@ -68,11 +66,7 @@ impl Recorder for RecordNothing {
 /// # Panics
 /// Never: a memory store can always be read.
 pub fn vfs(backend: &Arc<FakeBackend>) -> Vfs {
-    vfs_with(
-        backend,
-        &Arc::new(MemoryStore::default()),
-        Settings::default(),
-    )
+    vfs_with(backend, &Arc::new(MemoryStore::default()), Settings::default())
 }
 
 /// A VFS over `backend` and `store`.
@@ -95,9 +89,5 @@ pub fn vfs_with(backend: &Arc<FakeBackend>, store: &Arc<MemoryStore>, settings: 
 
 /// A call by "tester" that bears 45 s of silence.
 pub fn call() -> Call {
-    Call::new(
-        Principal::new("tester"),
-        Protocol::Nfs,
-        Duration::from_secs(45),
-    )
+    Call::new(Principal::new("tester"), Protocol::Nfs, Duration::from_secs(45))
 }

@@ -27,9 +27,7 @@ struct State {
 
 impl MemoryStore {
     fn with<T>(&self, work: impl FnOnce(&mut State) -> T) -> Result<T> {
-        Ok(work(
-            &mut self.state.lock().unwrap_or_else(PoisonError::into_inner),
-        ))
+        Ok(work(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner)))
     }
 }
 
@@ -45,13 +43,9 @@ impl Store for MemoryStore {
     fn publish(&self, key: DirectoryKey, record: &DirectoryRecord, rows: &[u8]) -> Result<()> {
         self.with(|state| {
             state.directories.insert(key, record.clone());
-            state
-                .rows
-                .insert((key, record.generation), Bytes::copy_from_slice(rows));
+            state.rows.insert((key, record.generation), Bytes::copy_from_slice(rows));
             let oldest = record.generation.saturating_sub(1);
-            state
-                .rows
-                .retain(|(other, generation), _| *other != key || *generation >= oldest);
+            state.rows.retain(|(other, generation), _| *other != key || *generation >= oldest);
         })
     }
 
@@ -62,11 +56,7 @@ impl Store for MemoryStore {
     fn files(&self, directory: DirectoryKey) -> Result<Vec<(Identity, FileRecord)>> {
         self.with(|state| {
             let all = (directory, Identity(0))..=(directory, Identity(u128::MAX));
-            state
-                .files
-                .range(all)
-                .map(|((_, own), record)| (*own, record.clone()))
-                .collect()
+            state.files.range(all).map(|((_, own), record)| (*own, record.clone())).collect()
         })
     }
 
@@ -76,19 +66,11 @@ impl Store for MemoryStore {
         })
     }
 
-    fn each_directory(
-        &self,
-        export: u64,
-        visit: &mut dyn FnMut(DirectoryKey, DirectoryRecord) -> bool,
-    ) -> Result<()> {
+    fn each_directory(&self, export: u64, visit: &mut dyn FnMut(DirectoryKey, DirectoryRecord) -> bool) -> Result<()> {
         let listed: Vec<_> = self.with(|state| {
-            let of_export = state
-                .directories
-                .iter()
-                .filter(|(key, record)| key.export == export && record.listing.is_some());
-            of_export
-                .map(|(key, record)| (*key, record.clone()))
-                .collect()
+            let of_export =
+                state.directories.iter().filter(|(key, record)| key.export == export && record.listing.is_some());
+            of_export.map(|(key, record)| (*key, record.clone())).collect()
         })?;
         for (key, record) in listed {
             if !visit(key, record) {
@@ -104,10 +86,7 @@ impl Store for MemoryStore {
 
     fn put_endpoint(&self, endpoint: &Endpoint) -> Result<()> {
         self.with(|state| {
-            state.endpoints.insert(
-                format!("{}/{}", endpoint.id.org, endpoint.id.client_id),
-                endpoint.clone(),
-            );
+            state.endpoints.insert(format!("{}/{}", endpoint.id.org, endpoint.id.client_id), endpoint.clone());
         })
     }
 
@@ -117,19 +96,12 @@ impl Store for MemoryStore {
 
     fn put_chunk(&self, content: ContentKey, index: u64, bytes: &[u8]) -> Result<()> {
         self.with(|state| {
-            state
-                .chunks
-                .insert((content, index), Bytes::copy_from_slice(bytes));
+            state.chunks.insert((content, index), Bytes::copy_from_slice(bytes));
         })
     }
 
     fn chunk_count(&self, content: ContentKey) -> Result<u64> {
-        self.with(|state| {
-            state
-                .chunks
-                .range((content, 0)..=(content, u64::MAX))
-                .count() as u64
-        })
+        self.with(|state| state.chunks.range((content, 0)..=(content, u64::MAX)).count() as u64)
     }
 
     fn usage(&self) -> Result<Usage> {

@@ -9,9 +9,7 @@ use arc_swap::{ArcSwap, ArcSwapOption};
 use crate::flight::Flight;
 use crate::node::{Identity, Node};
 use crate::snapshot::Snapshot;
-use crate::store::{
-    DirectoryKey, DirectoryRecord, FailureRecord, FileRecord, IdentityText, ListingRecord, Place,
-};
+use crate::store::{DirectoryKey, DirectoryRecord, FailureRecord, FileRecord, IdentityText, ListingRecord, Place};
 
 /// A snapshot and its place in the directory's history.
 #[derive(Debug)]
@@ -72,10 +70,7 @@ impl Directory {
     }
 
     pub(crate) fn key(&self) -> DirectoryKey {
-        DirectoryKey {
-            export: self.node.export,
-            own: self.node.own,
-        }
+        DirectoryKey { export: self.node.export, own: self.node.own }
     }
 
     pub(crate) fn touch(&self, tick: u32) {
@@ -105,11 +100,6 @@ impl Directory {
         self.files.load().get(&own).cloned()
     }
 
-    /// Collected versions of all files in it.
-    pub(crate) fn files(&self) -> arc_swap::Guard<Arc<Files>> {
-        self.files.load()
-    }
-
     /// What the store should remember.
     pub(crate) fn record(&self, state: &State) -> DirectoryRecord {
         DirectoryRecord {
@@ -125,17 +115,9 @@ impl Directory {
     pub(crate) fn set_loaded(&self, loaded: Arc<Loaded>, files: Vec<(Identity, FileRecord)>) {
         let _writer = lock(&self.writer);
         if self.state.load().generation == loaded.generation {
-            let mut map: Files = files
-                .into_iter()
-                .map(|(own, record)| (own, Arc::new(record)))
-                .collect();
+            let mut map: Files = files.into_iter().map(|(own, record)| (own, Arc::new(record))).collect();
             // What was collected while the store was being read is newer.
-            map.extend(
-                self.files
-                    .load()
-                    .iter()
-                    .map(|(own, record)| (*own, record.clone())),
-            );
+            map.extend(self.files.load().iter().map(|(own, record)| (*own, record.clone())));
             self.files.store(Arc::new(map));
             self.loaded.store(Some(loaded));
         }
@@ -170,10 +152,7 @@ impl Directory {
     /// Keeps an earlier generation for readers who are in the middle of it.
     pub(crate) fn pin(&self, loaded: Arc<Loaded>) {
         let mut pinned = lock(&self.pinned);
-        if pinned
-            .iter()
-            .any(|other| other.generation == loaded.generation)
-        {
+        if pinned.iter().any(|other| other.generation == loaded.generation) {
             return;
         }
         pinned.push_back(loaded);
@@ -189,10 +168,7 @@ impl Directory {
         {
             return Some(loaded);
         }
-        lock(&self.pinned)
-            .iter()
-            .find(|loaded| loaded.generation == generation)
-            .cloned()
+        lock(&self.pinned).iter().find(|loaded| loaded.generation == generation).cloned()
     }
 
     /// Drops the listing from memory; the bytes that this frees. The gateway's own directories stay.
@@ -230,18 +206,13 @@ impl Directory {
 
     /// Whether a listing is under way.
     pub(crate) fn is_being_listed(&self) -> bool {
-        lock(&self.flight)
-            .as_ref()
-            .is_some_and(|flight| !flight.has_ended())
+        lock(&self.flight).as_ref().is_some_and(|flight| !flight.has_ended())
     }
 
     /// Lets go of a listing that ended.
     pub(crate) fn end_flight(&self, ended: &Arc<Flight>) {
         let mut flight = lock(&self.flight);
-        if flight
-            .as_ref()
-            .is_some_and(|running| Arc::ptr_eq(running, ended))
-        {
+        if flight.as_ref().is_some_and(|running| Arc::ptr_eq(running, ended)) {
             *flight = None;
         }
     }

@@ -58,9 +58,16 @@ impl EndpointEntry {
             Some((at, seen)) if now.since(at) < PRESENCE_AGE * 10 => {
                 seen.is_some_and(|seen| at.since(seen) <= offline_after)
             }
-            _ => listed
-                .is_some_and(|seen| now.since(seen) <= offline_after + Duration::from_secs(60)),
+            _ => listed.is_some_and(|seen| now.since(seen) <= offline_after + Duration::from_secs(60)),
         }
+    }
+
+    /// Whether the server said lately that it is not connected.
+    pub(crate) fn was_just_offline(&self, now: Timestamp, offline_after: Duration) -> bool {
+        let asked = *self.presence.lock().unwrap_or_else(PoisonError::into_inner);
+        asked.is_some_and(|(at, seen)| {
+            now.since(at) < PRESENCE_AGE * 10 && seen.is_none_or(|seen| at.since(seen) > offline_after)
+        })
     }
 
     /// Whether it is connected, asking the server unless it was asked just now.
@@ -77,17 +84,13 @@ impl EndpointEntry {
         let cached = *self.presence.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((at, seen)) = cached
             && now.since(at) < PRESENCE_AGE
-            && seen.is_some_and(|seen| at.since(seen) <= offline_after)
         {
-            return Ok(true);
+            return Ok(seen.is_some_and(|seen| at.since(seen) <= offline_after));
         }
         let presence = backend.presence(&self.endpoint.load().id).await?;
         let now = clock.now();
-        *self.presence.lock().unwrap_or_else(PoisonError::into_inner) =
-            Some((now, presence.last_seen));
-        Ok(presence
-            .last_seen
-            .is_some_and(|seen| now.since(seen) <= offline_after))
+        *self.presence.lock().unwrap_or_else(PoisonError::into_inner) = Some((now, presence.last_seen));
+        Ok(presence.last_seen.is_some_and(|seen| now.since(seen) <= offline_after))
     }
 
     /// "offline (last seen …)", for people.
@@ -110,10 +113,7 @@ impl EndpointEntry {
 impl Endpoints {
     /// The endpoints that were known when the gateway last ran.
     pub(crate) fn new(known: Vec<Endpoint>, keys: &Keys) -> Endpoints {
-        let endpoints = Endpoints {
-            by_export: DashMap::new(),
-            complete: watch::Sender::new(Round::Waiting),
-        };
+        let endpoints = Endpoints { by_export: DashMap::new(), complete: watch::Sender::new(Round::Waiting) };
         for endpoint in known {
             endpoints.put(endpoint, keys);
         }
@@ -148,25 +148,14 @@ impl Endpoints {
 
     /// All endpoints by client id.
     pub(crate) fn list(&self) -> Vec<Arc<EndpointEntry>> {
-        let mut list: Vec<_> = self
-            .by_export
-            .iter()
-            .map(|entry| entry.value().clone())
-            .collect();
-        list.sort_by(|a, b| {
-            a.endpoint
-                .load()
-                .id
-                .client_id
-                .cmp(&b.endpoint.load().id.client_id)
-        });
+        let mut list: Vec<_> = self.by_export.iter().map(|entry| entry.value().clone()).collect();
+        list.sort_by(|a, b| a.endpoint.load().id.client_id.cmp(&b.endpoint.load().id.client_id));
         list
     }
 
     pub(crate) fn set_round(&self, round: Round) {
         self.complete.send_if_modified(|now| {
-            let changed =
-                *now != round && !(*now == Round::Complete && matches!(round, Round::Waiting));
+            let changed = *now != round && !(*now == Round::Complete && matches!(round, Round::Waiting));
             if changed {
                 *now = round;
             }
@@ -184,22 +173,18 @@ impl Endpoints {
     /// `Later` or, when the server cannot be reached, `Backend`.
     pub(crate) async fn complete(&self, hold: Duration) -> Result<()> {
         let mut receiver = self.complete.subscribe();
-        let waited =
-            tokio::time::timeout(hold, receiver.wait_for(|round| *round == Round::Complete))
-                .await
-                .is_ok();
+        let waited = tokio::time::timeout(hold, receiver.wait_for(|round| *round == Round::Complete)).await.is_ok();
         if waited {
             return Ok(());
         }
         match self.round() {
             Round::Complete => Ok(()),
-            Round::Unreachable(why) => Err(Error::backend(format!(
-                "the server cannot be asked for its endpoints: {why}"
-            ))),
-            Round::Waiting => Err(Error::later(
-                crate::flight::RETRY_AFTER,
-                "the server has not named its endpoints yet; ask again",
-            )),
+            Round::Unreachable(why) => {
+                Err(Error::backend(format!("the server cannot be asked for its endpoints: {why}")))
+            }
+            Round::Waiting => {
+                Err(Error::later(crate::flight::RETRY_AFTER, "the server has not named its endpoints yet; ask again"))
+            }
         }
     }
 }

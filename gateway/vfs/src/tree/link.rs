@@ -19,10 +19,7 @@ pub(crate) fn safe_target(raw: &str, directory: &[Arc<str>], system: System) -> 
 }
 
 fn windows_target(raw: &str, directory: &[Arc<str>]) -> String {
-    let plain = raw
-        .strip_prefix(r"\??\")
-        .or_else(|| raw.strip_prefix(r"\\?\"))
-        .unwrap_or(raw);
+    let plain = raw.strip_prefix(r"\??\").or_else(|| raw.strip_prefix(r"\\?\")).unwrap_or(raw);
     let separators = ['\\', '/'];
     let has_drive = matches!(plain.as_bytes(), [letter, b':', ..] if letter.is_ascii_alphabetic());
     let is_absolute = has_drive || plain.starts_with(separators) || plain.len() != raw.len();
@@ -83,10 +80,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn at(path: &str) -> Vec<Arc<str>> {
-        path.split('/')
-            .filter(|part| !part.is_empty())
-            .map(Arc::from)
-            .collect()
+        path.split('/').filter(|part| !part.is_empty()).map(Arc::from).collect()
     }
 
     #[test]
@@ -99,40 +93,19 @@ mod tests {
     #[test]
     fn links_that_climb_out_lead_to_the_endpoints_own_root() {
         let here = at("home/alice");
-        assert_eq!(
-            safe_target("/etc/passwd", &here, System::Linux),
-            ".raptorgate/root/etc/passwd"
-        );
-        assert_eq!(
-            safe_target("../../../../etc/passwd", &here, System::Linux),
-            ".raptorgate/root/etc/passwd"
-        );
+        assert_eq!(safe_target("/etc/passwd", &here, System::Linux), ".raptorgate/root/etc/passwd");
+        assert_eq!(safe_target("../../../../etc/passwd", &here, System::Linux), ".raptorgate/root/etc/passwd");
         assert_eq!(safe_target("/", &here, System::Linux), ".raptorgate/root");
-        assert_eq!(
-            safe_target("../../../home/bob", &here, System::Linux),
-            ".raptorgate/root/home/bob"
-        );
+        assert_eq!(safe_target("../../../home/bob", &here, System::Linux), ".raptorgate/root/home/bob");
     }
 
     #[test]
     fn junctions_name_drives() {
         let here = at("C:/Users");
-        assert_eq!(
-            safe_target(r"C:\ProgramData", &here, System::Windows),
-            ".raptorgate/root/C:/ProgramData"
-        );
-        assert_eq!(
-            safe_target(r"\??\D:\x", &here, System::Windows),
-            ".raptorgate/root/D:/x"
-        );
-        assert_eq!(
-            safe_target(r"\Windows", &here, System::Windows),
-            ".raptorgate/root/C:/Windows"
-        );
-        assert_eq!(
-            safe_target(r"..\Public", &here, System::Windows),
-            "../Public"
-        );
+        assert_eq!(safe_target(r"C:\ProgramData", &here, System::Windows), ".raptorgate/root/C:/ProgramData");
+        assert_eq!(safe_target(r"\??\D:\x", &here, System::Windows), ".raptorgate/root/D:/x");
+        assert_eq!(safe_target(r"\Windows", &here, System::Windows), ".raptorgate/root/C:/Windows");
+        assert_eq!(safe_target(r"..\Public", &here, System::Windows), "../Public");
     }
 
     proptest! {

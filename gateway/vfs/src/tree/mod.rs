@@ -38,14 +38,7 @@ const DIRECTORIES_KEPT: usize = 20_000;
 
 impl Tree {
     pub(crate) fn new(keys: Keys, store: Arc<dyn Store>, limit: usize) -> Tree {
-        Tree {
-            keys,
-            store,
-            directories: DashMap::new(),
-            bytes: AtomicUsize::new(0),
-            limit,
-            tick: AtomicU32::new(0),
-        }
+        Tree { keys, store, directories: DashMap::new(), bytes: AtomicUsize::new(0), limit, tick: AtomicU32::new(0) }
     }
 
     /// The directory if it is in memory.
@@ -57,30 +50,21 @@ impl Tree {
 
     /// The directory that a directory's node names: from memory, its own record, or its parent's listing.
     pub(crate) async fn resolve(self: &Arc<Tree>, node: &Node) -> Result<Arc<Directory>> {
-        let key = DirectoryKey {
-            export: node.export,
-            own: node.own,
-        };
+        let key = DirectoryKey { export: node.export, own: node.own };
         if let Some(directory) = self.in_memory(key) {
             return Ok(directory);
         }
         if let Some(directory) = self.from_record(key).await? {
             return Ok(directory);
         }
-        let parent = self
-            .resolve_key(DirectoryKey {
-                export: node.export,
-                own: node.parent,
-            })
-            .await?;
+        let parent = self.resolve_key(DirectoryKey { export: node.export, own: node.parent }).await?;
         let loaded = self.load(&parent).await?.ok_or_else(gone)?;
         if let Some(entry) = loaded.snapshot.by_identity(node.own) {
             return self.child(&parent, entry.row.name(), node.own);
         }
         if let Place::Accessors(_) = &parent.place {
-            let reachable = REACHABLE_ACCESSORS
-                .iter()
-                .find(|name| self.keys.child(parent.node.own, name, 0) == node.own);
+            let reachable =
+                REACHABLE_ACCESSORS.iter().find(|name| self.keys.child(parent.node.own, name, 0) == node.own);
             if let Some(name) = reachable {
                 return self.child(&parent, name, node.own);
             }
@@ -98,34 +82,16 @@ impl Tree {
     }
 
     /// The child directory `name` of a directory of an endpoint, or the root of its accessor `name`.
-    pub(crate) fn child(
-        &self,
-        parent: &Arc<Directory>,
-        name: &str,
-        own: Identity,
-    ) -> Result<Arc<Directory>> {
+    pub(crate) fn child(&self, parent: &Arc<Directory>, name: &str, own: Identity) -> Result<Arc<Directory>> {
         let place = child_place(&parent.place, name)?;
         Ok(self.insert(parent.node.export, parent.node.own, own, place))
     }
 
     /// The directory at `place`, made if it is not in memory.
-    pub(crate) fn insert(
-        &self,
-        export: u64,
-        parent: Identity,
-        own: Identity,
-        place: Place,
-    ) -> Arc<Directory> {
+    pub(crate) fn insert(&self, export: u64, parent: Identity, own: Identity, place: Place) -> Arc<Directory> {
         let key = DirectoryKey { export, own };
         let made = || {
-            let node = Node {
-                kind: NodeKind::Directory,
-                export,
-                parent,
-                own,
-                version: 0,
-                session: 0,
-            };
+            let node = Node { kind: NodeKind::Directory, export, parent, own, version: 0, session: 0 };
             Arc::new(Directory::new(node, place, State::default()))
         };
         self.directories.entry(key).or_insert_with(made).clone()
@@ -150,10 +116,7 @@ impl Tree {
     }
 
     /// The current listing in memory, read from the store if need be; `None` if the directory was never listed.
-    pub(crate) async fn load(
-        self: &Arc<Tree>,
-        directory: &Arc<Directory>,
-    ) -> Result<Option<Arc<Loaded>>> {
+    pub(crate) async fn load(self: &Arc<Tree>, directory: &Arc<Directory>) -> Result<Option<Arc<Loaded>>> {
         if let Some(loaded) = directory.loaded() {
             return Ok(Some(loaded));
         }
@@ -162,17 +125,12 @@ impl Tree {
             return Ok(None);
         }
         let Some(snapshot) = self.read_rows(directory, generation).await? else {
-            return Err(Error::backend(
-                "a listing is missing from the local store; refresh the directory",
-            ));
+            return Err(Error::backend("a listing is missing from the local store; refresh the directory"));
         };
         let store = self.store.clone();
         let key = directory.key();
         let files = blocking(move || store.files(key)).await?;
-        let loaded = Arc::new(Loaded {
-            generation,
-            snapshot,
-        });
+        let loaded = Arc::new(Loaded { generation, snapshot });
         self.count_in(loaded.snapshot.memory());
         directory.set_loaded(loaded.clone(), files);
         self.sweep_if_needed();
@@ -194,10 +152,7 @@ impl Tree {
         let Some(snapshot) = self.read_rows(directory, generation).await? else {
             return Ok(None);
         };
-        let loaded = Arc::new(Loaded {
-            generation,
-            snapshot,
-        });
+        let loaded = Arc::new(Loaded { generation, snapshot });
         directory.pin(loaded.clone());
         Ok(Some(loaded))
     }
@@ -209,26 +164,17 @@ impl Tree {
 
     /// Counts a snapshot that left memory.
     pub(crate) fn count_out(&self, bytes: usize) {
-        let _ = self
-            .bytes
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |now| {
-                Some(now.saturating_sub(bytes))
-            });
+        let _ = self.bytes.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |now| Some(now.saturating_sub(bytes)));
     }
 
     /// Drops what was used least lately when snapshots take more memory than they may.
     pub(crate) fn sweep_if_needed(&self) {
-        if self.bytes.load(Ordering::Relaxed) <= self.limit
-            && self.directories.len() <= DIRECTORIES_KEPT * 2
-        {
+        if self.bytes.load(Ordering::Relaxed) <= self.limit && self.directories.len() <= DIRECTORIES_KEPT * 2 {
             return;
         }
         let now = self.tick.load(Ordering::Relaxed);
-        let mut by_age: Vec<(u32, DirectoryKey)> = self
-            .directories
-            .iter()
-            .map(|entry| (now.wrapping_sub(entry.last_used()), *entry.key()))
-            .collect();
+        let mut by_age: Vec<(u32, DirectoryKey)> =
+            self.directories.iter().map(|entry| (now.wrapping_sub(entry.last_used()), *entry.key())).collect();
         by_age.sort_unstable_by_key(|(age, _)| std::cmp::Reverse(*age));
         let goal = self.limit / 4 * 3;
         for (_, key) in &by_age {
@@ -243,9 +189,7 @@ impl Tree {
         }
         let surplus = self.directories.len().saturating_sub(DIRECTORIES_KEPT);
         for (_, key) in by_age.iter().take(surplus) {
-            self.directories.remove_if(key, |_, directory| {
-                directory.is_idle() && Arc::strong_count(directory) == 1
-            });
+            self.directories.remove_if(key, |_, directory| directory.is_idle() && Arc::strong_count(directory) == 1);
         }
     }
 
@@ -262,22 +206,12 @@ impl Tree {
             version: 0,
             session: 0,
         };
-        let state = State {
-            generation: record.generation,
-            listing: record.listing,
-            failure: record.failure,
-        };
+        let state = State { generation: record.generation, listing: record.listing, failure: record.failure };
         let directory = Arc::new(Directory::new(node, record.place, state));
-        Ok(Some(
-            self.directories.entry(key).or_insert(directory).clone(),
-        ))
+        Ok(Some(self.directories.entry(key).or_insert(directory).clone()))
     }
 
-    async fn read_rows(
-        self: &Arc<Tree>,
-        directory: &Arc<Directory>,
-        generation: u32,
-    ) -> Result<Option<Snapshot>> {
+    async fn read_rows(self: &Arc<Tree>, directory: &Arc<Directory>, generation: u32) -> Result<Option<Snapshot>> {
         let store = self.store.clone();
         let keys = self.keys.clone();
         let key = directory.key();
@@ -297,37 +231,23 @@ impl Tree {
 
 /// The directory above an endpoint's own is `/`, whose export is 0.
 fn at_root(key: DirectoryKey) -> DirectoryKey {
-    if key.own == Identity::ROOT {
-        DirectoryKey {
-            export: 0,
-            own: Identity::ROOT,
-        }
-    } else {
-        key
-    }
+    if key.own == Identity::ROOT { DirectoryKey { export: 0, own: Identity::ROOT } } else { key }
 }
 
 /// The place of a child directory.
 pub(crate) fn child_place(parent: &Place, name: &str) -> Result<Place> {
     match parent {
         Place::Endpoint(path) => Ok(Place::Endpoint(path.child(name)?)),
-        Place::Accessors(endpoint) => Ok(Place::Endpoint(EndpointPath::accessor_root(
-            endpoint.clone(),
-            name,
-        ))),
+        Place::Accessors(endpoint) => Ok(Place::Endpoint(EndpointPath::accessor_root(endpoint.clone(), name))),
         _ => Err(gone()),
     }
 }
 
 /// Runs something that waits for the disk where it holds nobody up.
-pub(crate) async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T> + Send + 'static,
-) -> Result<T> {
+pub(crate) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
     match tokio::task::spawn_blocking(work).await {
         Ok(result) => result,
-        Err(error) => Err(Error::backend(format!(
-            "the local store could not be asked: {error}"
-        ))),
+        Err(error) => Err(Error::backend(format!("the local store could not be asked: {error}"))),
     }
 }
 

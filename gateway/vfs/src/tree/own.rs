@@ -20,13 +20,7 @@ pub(crate) fn root_rows(endpoints: &[Arc<EndpointEntry>]) -> Rows {
     add(&mut rows, BY_NAME, FileType::Directory, None, None);
     for entry in endpoints {
         let endpoint = entry.endpoint();
-        add(
-            &mut rows,
-            &endpoint.id.client_id,
-            FileType::Directory,
-            None,
-            endpoint.first_seen,
-        );
+        add(&mut rows, &endpoint.id.client_id, FileType::Directory, None, endpoint.first_seen);
     }
     rows
 }
@@ -49,13 +43,7 @@ pub(crate) fn by_name_rows(endpoints: &[Arc<EndpointEntry>]) -> Rows {
             Some(1) => endpoint.hostname.clone(),
             _ => format!("{} ({client})", endpoint.hostname),
         };
-        add(
-            &mut rows,
-            &name,
-            FileType::Symlink,
-            Some(&format!("../{client}")),
-            endpoint.first_seen,
-        );
+        add(&mut rows, &name, FileType::Symlink, Some(&format!("../{client}")), endpoint.first_seen);
     }
     rows
 }
@@ -74,13 +62,7 @@ pub(crate) fn accessor_rows(system: System, further: &[String], since: Option<Ti
     rows
 }
 
-fn add(
-    rows: &mut Rows,
-    name: &str,
-    file_type: FileType,
-    link: Option<&str>,
-    since: Option<Timestamp>,
-) {
+fn add(rows: &mut Rows, name: &str, file_type: FileType, link: Option<&str>, since: Option<Timestamp>) {
     let _fits = rows.push(&EntryFields {
         name,
         shown: None,
@@ -89,12 +71,7 @@ fn add(
         size: link.map_or(0, |link| link.len() as u64),
         size_unknown: false,
         unfetchable: false,
-        times: Times {
-            modified: since,
-            accessed: since,
-            changed: since,
-            born: since,
-        },
+        times: Times { modified: since, accessed: since, changed: since, born: since },
         link,
         inline: None,
         details: None,

@@ -16,9 +16,6 @@ use crate::tree::{Directory, State, gone, safe_target};
 
 /// A size that only reading tells is waited for so long (D7).
 const SIZE_HOLD: std::time::Duration = std::time::Duration::from_secs(5);
-/// And only if no more than this has to be collected (D7).
-pub(crate) const UNKNOWN_SIZE_BYTES: u64 = 1 << 20;
-
 impl Inner {
     pub(super) fn attributes_now(self: &Arc<Self>, node: &Node) -> Option<Result<Attributes>> {
         if node.kind == NodeKind::Directory {
@@ -27,10 +24,7 @@ impl Inner {
         if node.kind == NodeKind::Meta {
             return None;
         }
-        let parent = self.tree.in_memory(DirectoryKey {
-            export: node.export,
-            own: node.parent,
-        })?;
+        let parent = self.tree.in_memory(DirectoryKey { export: node.export, own: node.parent })?;
         let loaded = parent.loaded_guard();
         let Some(entry) = loaded.as_ref()?.snapshot.by_identity(node.own) else {
             return Some(Err(gone()));
@@ -41,11 +35,7 @@ impl Inner {
         }
     }
 
-    pub(super) async fn attributes(
-        self: &Arc<Self>,
-        node: &Node,
-        call: &Call,
-    ) -> Result<Attributes> {
+    pub(super) async fn attributes(self: &Arc<Self>, node: &Node, call: &Call) -> Result<Attributes> {
         if let Some(result) = self.attributes_now(node) {
             return result;
         }
@@ -56,13 +46,7 @@ impl Inner {
             }
             NodeKind::Meta => self.meta_attributes(node).await,
             NodeKind::File | NodeKind::Link | NodeKind::Special => {
-                let parent = self
-                    .tree
-                    .resolve_key(DirectoryKey {
-                        export: node.export,
-                        own: node.parent,
-                    })
-                    .await?;
+                let parent = self.tree.resolve_key(DirectoryKey { export: node.export, own: node.parent }).await?;
                 let loaded = self.tree.load(&parent).await?.ok_or_else(gone)?;
                 let entry = loaded.snapshot.by_identity(node.own).ok_or_else(gone)?;
                 let attributes = self.version_attributes(&parent, &entry, node)?;
@@ -80,78 +64,38 @@ impl Inner {
     }
 
     /// The size of a file that only reading tells: never 0 (D7).
-    async fn fetch_unknown_size(
-        self: &Arc<Self>,
-        parent: &Arc<Directory>,
-        node: &Node,
-        call: &Call,
-    ) -> Result<()> {
+    async fn fetch_unknown_size(self: &Arc<Self>, parent: &Arc<Directory>, node: &Node, call: &Call) -> Result<()> {
         let hold = call.hold.min(SIZE_HOLD);
-        self.demand_collection(parent, node, call)
-            .await?
-            .wait(hold)
-            .await
+        self.demand_collection(parent, node, call).await?.wait(hold).await
     }
 
     /// Attributes of exactly the version that the node names (D6).
-    fn version_attributes(
-        &self,
-        parent: &Arc<Directory>,
-        entry: &Entry<'_>,
-        node: &Node,
-    ) -> Result<Attributes> {
+    fn version_attributes(&self, parent: &Arc<Directory>, entry: &Entry<'_>, node: &Node) -> Result<Attributes> {
         let fsid = file_system_id(node.export, node.session);
         let row = &entry.row;
         if row.file_type() != FileType::Regular {
             if row.file_type().node_kind() != node.kind {
                 return Err(gone());
             }
-            let current = Current {
-                version: 0,
-                size: None,
-                collected: None,
-            };
-            return Ok(attributes(
-                entry,
-                fsid,
-                &current,
-                self.link_length(parent, entry),
-            ));
+            let current = Current { version: 0, size: None, collected: None };
+            return Ok(attributes(entry, fsid, &current, self.link_length(parent, entry)));
         }
         let record = parent.file(entry.identity);
-        if let Some(copy) = record.as_ref().and_then(|record| {
-            record
-                .collected
-                .iter()
-                .find(|copy| copy.version == node.version)
-        }) {
-            let current = Current {
-                version: copy.version,
-                size: Some(copy.size),
-                collected: Some(copy),
-            };
+        if let Some(copy) =
+            record.as_ref().and_then(|record| record.collected.iter().find(|copy| copy.version == node.version))
+        {
+            let current = Current { version: copy.version, size: Some(copy.size), collected: Some(copy) };
             return Ok(attributes(entry, fsid, &current, None));
         }
         let listed = crate::attributes::listed_version(row.size(), row.times().modified);
         if node.kind != NodeKind::File || node.version != listed {
-            return Err(Error::stale(
-                "the file changed on the endpoint, and this version was never collected",
-            ));
+            return Err(Error::stale("the file changed on the endpoint, and this version was never collected"));
         }
         let size = match row.inline() {
             Some(inline) => Some(inline.len() as u64),
             None => (!row.size_unknown()).then_some(row.size()),
         };
-        Ok(attributes(
-            entry,
-            fsid,
-            &Current {
-                version: listed,
-                size,
-                collected: None,
-            },
-            None,
-        ))
+        Ok(attributes(entry, fsid, &Current { version: listed, size, collected: None }, None))
     }
 
     /// An entry of a listing as an object: the version that is current.
@@ -162,13 +106,7 @@ impl Inner {
     }
 
     /// As [`Inner::found`], for many entries of one directory.
-    pub(crate) fn found_at(
-        &self,
-        parent: &Arc<Directory>,
-        state: &State,
-        entry: &Entry<'_>,
-        now: Timestamp,
-    ) -> Found {
+    pub(crate) fn found_at(&self, parent: &Arc<Directory>, state: &State, entry: &Entry<'_>, now: Timestamp) -> Found {
         let export = self.export_of_child(parent, entry);
         let fsid = file_system_id(export, parent.node.session);
         let file_type = entry.row.file_type();
@@ -187,23 +125,9 @@ impl Inner {
         if matches!(parent.place, Place::Meta { .. } | Place::MetaFiles { .. }) {
             node.kind = NodeKind::Meta;
         }
-        let record = if file_type == FileType::Regular {
-            parent.file(entry.identity)
-        } else {
-            None
-        };
-        let listed_at = state
-            .listing
-            .as_ref()
-            .map(|listing| listing.observation.seen)
-            .unwrap_or_default();
-        let current = current(
-            entry,
-            record.as_deref(),
-            listed_at,
-            now,
-            self.settings.freshness.copy_max_age,
-        );
+        let record = if file_type == FileType::Regular { parent.file(entry.identity) } else { None };
+        let listed_at = state.listing.as_ref().map(|listing| listing.observation.seen).unwrap_or_default();
+        let current = current(entry, record.as_deref(), listed_at, now, self.settings.freshness.copy_max_age);
         let attributes = attributes(entry, fsid, &current, self.link_length(parent, entry));
         if node.kind == NodeKind::File {
             node.version = current.version;
@@ -229,50 +153,30 @@ impl Inner {
         }
         let endpoint = crate::endpoint::EndpointId::root_org(entry.row.name());
         let export = self.keys.export(&endpoint);
-        if self.endpoints.get(export).is_some() {
-            export
-        } else {
-            0
-        }
+        if self.endpoints.get(export).is_some() { export } else { 0 }
     }
 
     /// A directory's attributes carry its change stamp (D4).
     fn stamped_directory(&self, entry: &Entry<'_>, fsid: u64, node: &Node) -> Attributes {
-        let current = Current {
-            version: 0,
-            size: None,
-            collected: None,
-        };
+        let current = Current { version: 0, size: None, collected: None };
         let mut attributes = attributes(entry, fsid, &current, None);
         let generation = self
             .tree
-            .in_memory(DirectoryKey {
-                export: node.export,
-                own: node.own,
-            })
+            .in_memory(DirectoryKey { export: node.export, own: node.own })
             .map_or(0, |directory| directory.state().generation);
-        attributes.changed = Some(stamped(
-            attributes.changed.or(attributes.modified),
-            generation,
-        ));
+        attributes.changed = Some(stamped(attributes.changed.or(attributes.modified), generation));
         attributes
     }
 
     fn directory_attributes_now(self: &Arc<Self>, node: &Node) -> Option<Result<Attributes>> {
-        let directory = self.tree.in_memory(DirectoryKey {
-            export: node.export,
-            own: node.own,
-        })?;
+        let directory = self.tree.in_memory(DirectoryKey { export: node.export, own: node.own })?;
         match &directory.place {
             Place::Root | Place::Meta { .. } | Place::MetaFiles { .. } => {
                 return Some(Ok(self.own_attributes(&directory)));
             }
             _ => {}
         }
-        let parent = self.tree.in_memory(DirectoryKey {
-            export: node.export,
-            own: node.parent,
-        })?;
+        let parent = self.tree.in_memory(DirectoryKey { export: node.export, own: node.parent })?;
         let loaded = parent.loaded_guard();
         let Some(entry) = loaded.as_ref()?.snapshot.by_identity(node.own) else {
             return Some(self.unlisted_directory(&directory));
@@ -281,26 +185,15 @@ impl Inner {
         Some(Ok(self.stamped_directory(&entry, fsid, node)))
     }
 
-    pub(super) async fn directory_attributes(
-        self: &Arc<Self>,
-        directory: &Arc<Directory>,
-    ) -> Result<Attributes> {
+    pub(super) async fn directory_attributes(self: &Arc<Self>, directory: &Arc<Directory>) -> Result<Attributes> {
         if let Some(result) = self.directory_attributes_now(&directory.node) {
             return result;
         }
         let node = &directory.node;
-        let parent = self
-            .tree
-            .resolve_key(DirectoryKey {
-                export: node.export,
-                own: node.parent,
-            })
-            .await?;
+        let parent = self.tree.resolve_key(DirectoryKey { export: node.export, own: node.parent }).await?;
         let loaded = self.tree.load(&parent).await?.ok_or_else(gone)?;
         match loaded.snapshot.by_identity(node.own) {
-            Some(entry) => {
-                Ok(self.stamped_directory(&entry, file_system_id(node.export, node.session), node))
-            }
+            Some(entry) => Ok(self.stamped_directory(&entry, file_system_id(node.export, node.session), node)),
             None => self.unlisted_directory(directory),
         }
     }
@@ -308,9 +201,7 @@ impl Inner {
     /// Accessors that can be reached without being listed have attributes all the same; anything else is gone.
     fn unlisted_directory(&self, directory: &Arc<Directory>) -> Result<Attributes> {
         match &directory.place {
-            Place::Endpoint(place) if place.components.is_empty() => {
-                Ok(self.own_attributes(directory))
-            }
+            Place::Endpoint(place) if place.components.is_empty() => Ok(self.own_attributes(directory)),
             _ => Err(gone()),
         }
     }
@@ -320,12 +211,7 @@ impl Inner {
         let node = &directory.node;
         let since = match self.endpoints.get(node.export) {
             Some(entry) => entry.endpoint().first_seen,
-            None => self
-                .endpoints
-                .list()
-                .iter()
-                .filter_map(|entry| entry.endpoint().first_seen)
-                .max(),
+            None => self.endpoints.list().iter().filter_map(|entry| entry.endpoint().first_seen).max(),
         };
         Attributes {
             file_type: FileType::Directory,
@@ -342,19 +228,10 @@ impl Inner {
     }
 
     pub(super) async fn parent(self: &Arc<Self>, node: &Node) -> Result<Found> {
-        let key = DirectoryKey {
-            export: node.export,
-            own: node.parent,
-        };
+        let key = DirectoryKey { export: node.export, own: node.parent };
         let parent = self.tree.resolve_key(key).await?;
         let attributes = self.directory_attributes(&parent).await?;
-        debug_assert!(
-            node.own == Identity::ROOT || parent.node.own == node.parent,
-            "a parent is what the handle says"
-        );
-        Ok(Found {
-            node: parent.node,
-            attributes,
-        })
+        debug_assert!(node.own == Identity::ROOT || parent.node.own == node.parent, "a parent is what the handle says");
+        Ok(Found { node: parent.node, attributes })
     }
 }

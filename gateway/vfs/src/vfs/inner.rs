@@ -21,8 +21,7 @@ use crate::snapshot::{Rows, Snapshot};
 use crate::store::{ContentKey, DirectoryKey, Place, Store};
 use crate::timestamp::Timestamp;
 use crate::tree::{
-    BY_NAME, EndpointEntry, Endpoints, Loaded, Round, State, Tree, accessor_rows, by_name_rows,
-    root_rows,
+    BY_NAME, EndpointEntry, Endpoints, Loaded, Round, State, Tree, accessor_rows, by_name_rows, root_rows,
 };
 
 /// The model behind [`super::Vfs`].
@@ -50,11 +49,7 @@ impl Inner {
     pub(super) fn start(parts: Parts) -> Result<Arc<Inner>> {
         let endpoints = Endpoints::new(parts.store.endpoints()?, &parts.keys);
         let inner = Arc::new(Inner {
-            tree: Arc::new(Tree::new(
-                parts.keys.clone(),
-                parts.store.clone(),
-                parts.settings.listing_memory,
-            )),
+            tree: Arc::new(Tree::new(parts.keys.clone(), parts.store.clone(), parts.settings.listing_memory)),
             chunks: Chunks::new(parts.settings.content_memory),
             refusals: Refusals::default(),
             digesting: DashSet::new(),
@@ -75,25 +70,18 @@ impl Inner {
             inner.make_accessors(&entry);
         }
         inner.make_roots();
-        tokio::spawn(follow_endpoints(
-            Arc::downgrade(&inner),
-            inner.backend.endpoints(),
-        ));
+        tokio::spawn(follow_endpoints(Arc::downgrade(&inner), inner.backend.endpoints()));
         Ok(inner)
     }
 
     /// The endpoint of an export.
     pub(crate) fn endpoint_of(&self, export: u64) -> Result<Arc<EndpointEntry>> {
-        self.endpoints
-            .get(export)
-            .ok_or_else(|| Error::stale("the server does not know this endpoint any more"))
+        self.endpoints.get(export).ok_or_else(|| Error::stale("the server does not know this endpoint any more"))
     }
 
     /// The operating system of an export's endpoint.
     pub(crate) fn system_of(&self, export: u64) -> System {
-        self.endpoints
-            .get(export)
-            .map_or(System::Unknown, |entry| entry.endpoint().system)
+        self.endpoints.get(export).map_or(System::Unknown, |entry| entry.endpoint().system)
     }
 
     pub(super) fn endpoint_statuses(&self) -> Vec<EndpointStatus> {
@@ -113,49 +101,20 @@ impl Inner {
     fn make_accessors(&self, entry: &Arc<EndpointEntry>) {
         let endpoint = entry.endpoint();
         let own = self.keys.child(Identity::ROOT, &endpoint.id.client_id, 0);
-        let rows = accessor_rows(
-            endpoint.system,
-            &self.settings.accessors,
-            endpoint.first_seen,
-        );
-        self.publish_own(
-            entry.export,
-            Identity::ROOT,
-            own,
-            Place::Accessors(endpoint.id.clone()),
-            rows,
-        );
+        let rows = accessor_rows(endpoint.system, &self.settings.accessors, endpoint.first_seen);
+        self.publish_own(entry.export, Identity::ROOT, own, Place::Accessors(endpoint.id.clone()), rows);
     }
 
     /// Makes `/` and `/by-name` from the table of endpoints.
     fn make_roots(&self) {
         let endpoints = self.endpoints.list();
-        self.publish_own(
-            0,
-            Identity::ROOT,
-            Identity::ROOT,
-            Place::Root,
-            root_rows(&endpoints),
-        );
+        self.publish_own(0, Identity::ROOT, Identity::ROOT, Place::Root, root_rows(&endpoints));
         let own = self.keys.child(Identity::ROOT, BY_NAME, 0);
-        self.publish_own(
-            0,
-            Identity::ROOT,
-            own,
-            Place::ByName,
-            by_name_rows(&endpoints),
-        );
+        self.publish_own(0, Identity::ROOT, own, Place::ByName, by_name_rows(&endpoints));
     }
 
     /// Own directories are made from what is known, so their generation is a hash of it: the same after a restart.
-    fn publish_own(
-        &self,
-        export: u64,
-        parent: Identity,
-        own: Identity,
-        place: Place,
-        mut rows: Rows,
-    ) {
+    fn publish_own(&self, export: u64, parent: Identity, own: Identity, place: Place, mut rows: Rows) {
         rows.shrink();
         #[allow(clippy::cast_possible_truncation)] // 31 bits tell generations apart
         let generation = (xxhash_rust::xxh3::xxh3_64(&rows.encode()) as u32 >> 1).max(1);
@@ -164,27 +123,15 @@ impl Inner {
             return;
         }
         let snapshot = Snapshot::seal(rows, own, &self.keys);
-        directory.publish(
-            State {
-                generation,
-                listing: None,
-                failure: None,
-            },
-            Arc::new(Loaded {
-                generation,
-                snapshot,
-            }),
-        );
+        directory
+            .publish(State { generation, listing: None, failure: None }, Arc::new(Loaded { generation, snapshot }));
     }
 
     fn take_change(&self, change: EndpointChange) -> bool {
         match change {
             EndpointChange::Present(endpoint) => {
                 let id = endpoint.id.clone();
-                let known = self
-                    .endpoints
-                    .get(self.keys.export(&id))
-                    .map(|entry| entry.endpoint());
+                let known = self.endpoints.get(self.keys.export(&id)).map(|entry| entry.endpoint());
                 let differs = known.is_none_or(|known| differs_for_good(&known, &endpoint));
                 if differs && let Err(error) = self.store.put_endpoint(&endpoint) {
                     tracing::error!(%error, endpoint = %id, "an endpoint could not be written to the store");
@@ -228,8 +175,7 @@ async fn follow_endpoints(
     while let Some(change) = changes.next().await {
         let Some(inner) = inner.upgrade() else { return };
         let complete = matches!(change, EndpointChange::Complete);
-        let settled =
-            inner.endpoints.round() == Round::Complete || matches!(change, EndpointChange::Gone(_));
+        let settled = inner.endpoints.round() == Round::Complete || matches!(change, EndpointChange::Gone(_));
         if complete {
             // The names are there before anybody is told that the round is complete.
             inner.make_roots();

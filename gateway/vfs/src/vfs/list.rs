@@ -18,10 +18,7 @@ impl Inner {
         if node.kind != NodeKind::Directory {
             return Some(Err(not_a_directory()));
         }
-        let directory = self.tree.in_memory(DirectoryKey {
-            export: node.export,
-            own: node.own,
-        })?;
+        let directory = self.tree.in_memory(DirectoryKey { export: node.export, own: node.own })?;
         let loaded = directory.loaded()?;
         match &directory.place {
             Place::Meta { .. } | Place::MetaFiles { .. } => return None,
@@ -36,11 +33,7 @@ impl Inner {
         Some(Ok(Listing::new(self.clone(), directory, loaded)))
     }
 
-    pub(super) async fn list_directory(
-        self: &Arc<Self>,
-        node: &Node,
-        call: &Call,
-    ) -> Result<Listing> {
+    pub(super) async fn list_directory(self: &Arc<Self>, node: &Node, call: &Call) -> Result<Listing> {
         if let Some(listing) = self.list_now(node, call) {
             return listing;
         }
@@ -53,21 +46,13 @@ impl Inner {
     }
 
     /// The listing that a visit of `directory` gets.
-    pub(super) async fn listed(
-        self: &Arc<Self>,
-        directory: &Arc<Directory>,
-        call: &Call,
-    ) -> Result<Arc<Loaded>> {
+    pub(super) async fn listed(self: &Arc<Self>, directory: &Arc<Directory>, call: &Call) -> Result<Arc<Loaded>> {
         match &directory.place {
             Place::Endpoint(_) => {}
             Place::Root | Place::ByName => {
                 self.endpoints.complete(call.hold).await.or_else(|error| {
                     // Endpoints known from the last run can be served while the server is away.
-                    if self.endpoints.list().is_empty() {
-                        Err(error)
-                    } else {
-                        Ok(())
-                    }
+                    if self.endpoints.list().is_empty() { Err(error) } else { Ok(()) }
                 })?
             }
             _ => return self.tree.load(directory).await?.ok_or_else(gone),
@@ -84,11 +69,7 @@ impl Inner {
                 self.refresh_in_background(directory, call);
                 Ok(loaded)
             }
-            Visit::Wait => match self
-                .demand_listing(directory, call, Wish::Fresh)?
-                .wait(call.hold)
-                .await
-            {
+            Visit::Wait => match self.demand_listing(directory, call, Wish::Fresh)?.wait(call.hold).await {
                 Err(error) if matches!(error.kind(), ErrorKind::Later { .. }) => Err(error),
                 // Offline or failed: what is known stays good, and its age is visible.
                 _ => self.tree.load(directory).await?.ok_or_else(gone),
@@ -96,19 +77,13 @@ impl Inner {
         }
     }
 
-    async fn first_listing(
-        self: &Arc<Self>,
-        directory: &Arc<Directory>,
-        call: &Call,
-    ) -> Result<Arc<Loaded>> {
+    async fn first_listing(self: &Arc<Self>, directory: &Arc<Directory>, call: &Call) -> Result<Arc<Loaded>> {
         if !directory.is_being_listed()
             && let Some(failure) = self.recent_failure(directory)
         {
             return Err(failure_error(&failure));
         }
-        self.demand_listing(directory, call, Wish::First)?
-            .wait(call.hold)
-            .await?;
+        self.demand_listing(directory, call, Wish::First)?.wait(call.hold).await?;
         let loaded = self.tree.load(directory).await?.ok_or_else(gone)?;
         if self.visit(directory) != Visit::Serve {
             // The server held an older listing: it is shown, and looked at again.
@@ -117,25 +92,13 @@ impl Inner {
         Ok(loaded)
     }
 
-    pub(super) fn list_at_now(
-        self: &Arc<Self>,
-        node: &Node,
-        generation: u32,
-    ) -> Option<Result<Listing>> {
-        let directory = self.tree.in_memory(DirectoryKey {
-            export: node.export,
-            own: node.own,
-        })?;
+    pub(super) fn list_at_now(self: &Arc<Self>, node: &Node, generation: u32) -> Option<Result<Listing>> {
+        let directory = self.tree.in_memory(DirectoryKey { export: node.export, own: node.own })?;
         let loaded = directory.generation_in_memory(generation)?;
         Some(Ok(Listing::new(self.clone(), directory, loaded)))
     }
 
-    pub(super) async fn list_at(
-        self: &Arc<Self>,
-        node: &Node,
-        generation: u32,
-        call: &Call,
-    ) -> Result<Listing> {
+    pub(super) async fn list_at(self: &Arc<Self>, node: &Node, generation: u32, call: &Call) -> Result<Listing> {
         if let Some(listing) = self.list_at_now(node, generation) {
             return listing;
         }
@@ -165,11 +128,9 @@ impl Inner {
             message: failure.message.clone(),
         });
         match (&state.listing, failed) {
-            (Some(listing), failed_since) => Freshness::Listed {
-                observation: listing.observation.clone(),
-                entries: listing.entries,
-                failed_since,
-            },
+            (Some(listing), failed_since) => {
+                Freshness::Listed { observation: listing.observation.clone(), entries: listing.entries, failed_since }
+            }
             (None, Some(failed)) => Freshness::Failed(failed),
             (None, None) => Freshness::Unknown,
         }
@@ -178,10 +139,7 @@ impl Inner {
     fn visit(&self, directory: &Directory) -> Visit {
         let state = directory.state();
         match &state.listing {
-            Some(listing) => self
-                .settings
-                .freshness
-                .visit(self.clock.now().since(listing.observation.seen)),
+            Some(listing) => self.settings.freshness.visit(self.clock.now().since(listing.observation.seen)),
             None => Visit::Wait,
         }
     }
@@ -189,8 +147,7 @@ impl Inner {
     fn recent_failure(&self, directory: &Directory) -> Option<FailureRecord> {
         let state = directory.state();
         let failure = state.failure.as_ref()?;
-        (self.clock.now().since(failure.at) < self.settings.freshness.failure_age)
-            .then(|| failure.clone())
+        (self.clock.now().since(failure.at) < self.settings.freshness.failure_age).then(|| failure.clone())
     }
 
     fn root_is_complete(&self) -> bool {

@@ -15,23 +15,12 @@ use crate::store::{DirectoryKey, Place};
 use crate::tree::{Directory, Loaded, REACHABLE_ACCESSORS, Round};
 
 impl Inner {
-    pub(super) fn lookup_now(
-        self: &Arc<Self>,
-        node: &Node,
-        name: &str,
-        call: &Call,
-    ) -> Option<Result<Found>> {
+    pub(super) fn lookup_now(self: &Arc<Self>, node: &Node, name: &str, call: &Call) -> Option<Result<Found>> {
         if node.kind != NodeKind::Directory {
             return Some(Err(not_a_directory()));
         }
-        let directory = self.tree.in_memory(DirectoryKey {
-            export: node.export,
-            own: node.own,
-        })?;
-        if !matches!(
-            directory.place,
-            Place::Endpoint(_) | Place::Root | Place::ByName | Place::Accessors(_)
-        ) {
+        let directory = self.tree.in_memory(DirectoryKey { export: node.export, own: node.own })?;
+        if !matches!(directory.place, Place::Endpoint(_) | Place::Root | Place::ByName | Place::Accessors(_)) {
             return None;
         }
         let loaded = directory.loaded_guard();
@@ -43,20 +32,12 @@ impl Inner {
         proven.then(|| Err(absent(name)))
     }
 
-    pub(super) async fn lookup(
-        self: &Arc<Self>,
-        node: &Node,
-        name: &str,
-        call: &Call,
-    ) -> Result<Found> {
+    pub(super) async fn lookup(self: &Arc<Self>, node: &Node, name: &str, call: &Call) -> Result<Found> {
         if node.kind != NodeKind::Directory {
             return Err(not_a_directory());
         }
         if name.len() > MAX_COMPONENT_BYTES {
-            return Err(Error::new(
-                ErrorKind::NameTooLong,
-                "the name is longer than any accessor allows",
-            ));
+            return Err(Error::new(ErrorKind::NameTooLong, "the name is longer than any accessor allows"));
         }
         let directory = self.tree.resolve(node).await?;
         if let Place::Meta { .. } | Place::MetaFiles { .. } = &directory.place {
@@ -79,21 +60,13 @@ impl Inner {
             let own = self.keys.child(directory.node.own, name, 0);
             let child = self.tree.child(&directory, name, own)?;
             let attributes = self.directory_attributes(&child).await?;
-            return Ok(Found {
-                node: child.node,
-                attributes,
-            });
+            return Ok(Found { node: child.node, attributes });
         }
         self.miss(&directory, name, call).await
     }
 
     /// The name is not in the listing that we have: is it proven absent?
-    async fn miss(
-        self: &Arc<Self>,
-        directory: &Arc<Directory>,
-        name: &str,
-        call: &Call,
-    ) -> Result<Found> {
+    async fn miss(self: &Arc<Self>, directory: &Arc<Directory>, name: &str, call: &Call) -> Result<Found> {
         if self.misses_are_proven(directory) {
             return Err(absent(name));
         }
@@ -109,15 +82,10 @@ impl Inner {
             }
             Place::Endpoint(_) => {
                 let entry = self.endpoint_of(directory.node.export)?;
-                if !entry
-                    .is_online(&*self.backend, &*self.clock, self.settings.offline_after)
-                    .await?
-                {
+                if !entry.is_online(&*self.backend, &*self.clock, self.settings.offline_after).await? {
                     return Err(absent(name)); // as of the last listing
                 }
-                self.demand_listing(directory, call, Wish::Fresh)?
-                    .wait(call.hold)
-                    .await?;
+                self.demand_listing(directory, call, Wish::Fresh)?.wait(call.hold).await?;
                 let loaded = self.tree.load(directory).await?;
                 let found = match &loaded {
                     Some(loaded) => self.child_called(directory, loaded, name, call).await?,
@@ -160,22 +128,12 @@ impl Inner {
         let component = call.profile.read(name);
         snapshot
             .by_name(&component, &self.keys)
-            .or_else(|| {
-                if component == name {
-                    None
-                } else {
-                    snapshot.by_name(name, &self.keys)
-                }
-            })
+            .or_else(|| if component == name { None } else { snapshot.by_name(name, &self.keys) })
             .or_else(|| snapshot.by_shortened_name(name))
             .or_else(|| {
                 let folds = matches!(directory.place, Place::Endpoint(_))
                     && self.system_of(directory.node.export).ignores_case();
-                if folds {
-                    snapshot.by_folded_name(&component)
-                } else {
-                    None
-                }
+                if folds { snapshot.by_folded_name(&component) } else { None }
             })
     }
 
@@ -188,10 +146,7 @@ impl Inner {
             Place::Endpoint(_) => {
                 let state = directory.state();
                 state.listing.as_ref().is_some_and(|listing| {
-                    self.settings
-                        .freshness
-                        .visit(self.clock.now().since(listing.observation.seen))
-                        == Visit::Serve
+                    self.settings.freshness.visit(self.clock.now().since(listing.observation.seen)) == Visit::Serve
                 })
             }
         }
@@ -199,8 +154,7 @@ impl Inner {
 
     /// `.raptorgate` everywhere (D20), and accessors that are not listed (D2).
     fn is_reachable(&self, directory: &Directory, name: &str) -> bool {
-        name == META
-            || matches!(directory.place, Place::Accessors(_)) && REACHABLE_ACCESSORS.contains(&name)
+        name == META || matches!(directory.place, Place::Accessors(_)) && REACHABLE_ACCESSORS.contains(&name)
     }
 
     /// The identity of a child of a directory.

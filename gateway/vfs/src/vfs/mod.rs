@@ -157,9 +157,7 @@ impl Vfs {
     /// # Errors
     /// `Backend` if the store cannot be read.
     pub fn new(parts: Parts) -> Result<Vfs> {
-        Ok(Vfs {
-            inner: Inner::start(parts)?,
-        })
+        Ok(Vfs { inner: Inner::start(parts)? })
     }
 
     /// All endpoints.
@@ -255,13 +253,7 @@ impl Vfs {
     }
 
     /// Content from memory.
-    pub fn read_now(
-        &self,
-        file: &Node,
-        offset: u64,
-        length: u32,
-        call: &Call,
-    ) -> Option<Result<Data>> {
+    pub fn read_now(&self, file: &Node, offset: u64, length: u32, call: &Call) -> Option<Result<Data>> {
         self.inner.read_now(file, offset, length, call)
     }
 
@@ -298,12 +290,7 @@ impl Vfs {
     }
 
     /// Lists a directory anew, `depth` further levels too, and tells how it goes. Goes on if the stream is dropped.
-    pub fn refresh(
-        &self,
-        directory: &Node,
-        depth: u32,
-        call: &Call,
-    ) -> BoxStream<'static, Progress> {
+    pub fn refresh(&self, directory: &Node, depth: u32, call: &Call) -> BoxStream<'static, Progress> {
         self.inner.watch_refresh(directory, depth, call)
     }
 

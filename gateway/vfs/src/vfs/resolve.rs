@@ -14,22 +14,11 @@ use crate::tree::{gone, safe_target};
 const LINKS: usize = 40;
 
 impl Inner {
-    pub(super) async fn resolve(
-        self: &Arc<Self>,
-        names: &[&str],
-        follow: bool,
-        call: &Call,
-    ) -> Result<Found> {
+    pub(super) async fn resolve(self: &Arc<Self>, names: &[&str], follow: bool, call: &Call) -> Result<Found> {
         let root = self.tree.resolve(&Node::ROOT).await?;
-        let mut found = Found {
-            node: root.node,
-            attributes: self.own_attributes(&root),
-        };
-        let mut rest: VecDeque<String> = names
-            .iter()
-            .filter(|name| !name.is_empty())
-            .map(|name| (*name).to_owned())
-            .collect();
+        let mut found = Found { node: root.node, attributes: self.own_attributes(&root) };
+        let mut rest: VecDeque<String> =
+            names.iter().filter(|name| !name.is_empty()).map(|name| (*name).to_owned()).collect();
         let mut links = 0;
         while let Some(name) = rest.pop_front() {
             let next = match name.as_str() {
@@ -46,10 +35,7 @@ impl Inner {
             }
             links += 1;
             if links > LINKS {
-                return Err(Error::new(
-                    ErrorKind::Invalid,
-                    "too many symbolic links on the way",
-                ));
+                return Err(Error::new(ErrorKind::Invalid, "too many symbolic links on the way"));
             }
             let target = self.read_link(&next.node).await?;
             for part in target.split('/').rev().filter(|part| !part.is_empty()) {
@@ -61,28 +47,14 @@ impl Inner {
 
     pub(super) async fn read_link(self: &Arc<Self>, node: &Node) -> Result<String> {
         if node.kind != NodeKind::Link {
-            return Err(Error::new(
-                ErrorKind::Unsupported,
-                "this is no symbolic link",
-            ));
+            return Err(Error::new(ErrorKind::Unsupported, "this is no symbolic link"));
         }
-        let parent = self
-            .tree
-            .resolve_key(DirectoryKey {
-                export: node.export,
-                own: node.parent,
-            })
-            .await?;
+        let parent = self.tree.resolve_key(DirectoryKey { export: node.export, own: node.parent }).await?;
         let loaded = self.tree.load(&parent).await?.ok_or_else(gone)?;
         let entry = loaded.snapshot.by_identity(node.own).ok_or_else(gone)?;
-        let raw = entry
-            .row
-            .link()
-            .ok_or_else(|| Error::backend("the endpoint did not say where this link leads"))?;
+        let raw = entry.row.link().ok_or_else(|| Error::backend("the endpoint did not say where this link leads"))?;
         Ok(match &parent.place {
-            Place::Endpoint(place) => {
-                safe_target(raw, &place.components, self.system_of(parent.node.export))
-            }
+            Place::Endpoint(place) => safe_target(raw, &place.components, self.system_of(parent.node.export)),
             _ => raw.to_owned(),
         })
     }

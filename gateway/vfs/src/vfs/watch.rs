@@ -27,76 +27,47 @@ impl Inner {
         let (node, call) = (*node, call.clone());
         let start = async move {
             if node.kind != NodeKind::Directory {
-                return Err(Error::new(
-                    ErrorKind::NotDirectory,
-                    "this is not a directory",
-                ));
+                return Err(Error::new(ErrorKind::NotDirectory, "this is not a directory"));
             }
             let directory = inner.tree.resolve(&node).await?;
             if !matches!(directory.place, Place::Endpoint(_)) {
                 return Ok(None);
             }
-            inner
-                .demand_listing(&directory, &call, Wish::Refresh(depth))
-                .map(Some)
+            inner.demand_listing(&directory, &call, Wish::Refresh(depth)).map(Some)
         };
         news(start, |status| format!("listed {} entries", status.rows))
     }
 
-    pub(super) fn watch_collect(
-        self: &Arc<Self>,
-        node: &Node,
-        call: &Call,
-    ) -> BoxStream<'static, Progress> {
+    pub(super) fn watch_collect(self: &Arc<Self>, node: &Node, call: &Call) -> BoxStream<'static, Progress> {
         let inner = self.clone();
         let (node, mut call) = (*node, call.clone());
         call.explicit = true;
         let start = async move {
             if node.kind != NodeKind::File {
-                return Err(Error::new(
-                    ErrorKind::Unsupported,
-                    "only regular files can be collected",
-                ));
+                return Err(Error::new(ErrorKind::Unsupported, "only regular files can be collected"));
             }
-            let directory = inner
-                .tree
-                .resolve_key(DirectoryKey {
-                    export: node.export,
-                    own: node.parent,
-                })
-                .await?;
+            let directory = inner.tree.resolve_key(DirectoryKey { export: node.export, own: node.parent }).await?;
             inner.tree.load(&directory).await?;
-            let held = directory.file(node.own).is_some_and(|record| {
-                record
-                    .collected
-                    .iter()
-                    .any(|copy| copy.version == node.version)
-            });
+            let held = directory
+                .file(node.own)
+                .is_some_and(|record| record.collected.iter().any(|copy| copy.version == node.version));
             if held {
                 return Ok(None);
             }
-            inner
-                .demand_collection(&directory, &node, &call)
-                .await
-                .map(Some)
+            inner.demand_collection(&directory, &node, &call).await.map(Some)
         };
-        news(start, |status| {
-            if status.bytes > 0 {
-                format!("collected {} bytes", status.bytes)
-            } else {
-                "collected".to_owned()
-            }
-        })
+        news(
+            start,
+            |status| {
+                if status.bytes > 0 { format!("collected {} bytes", status.bytes) } else { "collected".to_owned() }
+            },
+        )
     }
 }
 
 enum Stage {
     Starting(futures_util::future::BoxFuture<'static, Result<Option<Arc<Flight>>>>),
-    Watching {
-        flight: Arc<Flight>,
-        status: tokio::sync::watch::Receiver<Status>,
-        first: bool,
-    },
+    Watching { flight: Arc<Flight>, status: tokio::sync::watch::Receiver<Status>, first: bool },
     Over,
 }
 
@@ -111,78 +82,31 @@ fn news(
                 Ok(Some(flight)) => {
                     let status = flight.status();
                     let job = status.borrow().job.clone();
-                    Some((
-                        Progress::Queued { job },
-                        Stage::Watching {
-                            flight,
-                            status,
-                            first: true,
-                        },
-                    ))
+                    Some((Progress::Queued { job }, Stage::Watching { flight, status, first: true }))
                 }
-                Ok(None) => Some((
-                    Progress::Done {
-                        message: "already here".into(),
-                    },
-                    Stage::Over,
-                )),
-                Err(error) => Some((
-                    Progress::Failed {
-                        message: error.message().into(),
-                    },
-                    Stage::Over,
-                )),
+                Ok(None) => Some((Progress::Done { message: "already here".into() }, Stage::Over)),
+                Err(error) => Some((Progress::Failed { message: error.message().into() }, Stage::Over)),
             },
-            Stage::Watching {
-                flight,
-                mut status,
-                first,
-            } => {
+            Stage::Watching { flight, mut status, first } => {
                 if !first && status.borrow().ended.is_none() {
-                    let _paced = tokio::time::timeout(
-                        PACE,
-                        status.wait_for(|status| status.ended.is_some()),
-                    )
-                    .await;
+                    let _paced = tokio::time::timeout(PACE, status.wait_for(|status| status.ended.is_some())).await;
                 }
                 if status.borrow().ended.is_none() {
                     let _changed = status.changed().await;
                 }
                 let now = status.borrow_and_update().clone();
                 match &now.ended {
-                    Some(Ok(())) => Some((
-                        Progress::Done {
-                            message: summary(&now).into(),
-                        },
-                        Stage::Over,
-                    )),
-                    Some(Err(error)) => Some((
-                        Progress::Failed {
-                            message: error.message().into(),
-                        },
-                        Stage::Over,
-                    )),
+                    Some(Ok(())) => Some((Progress::Done { message: summary(&now).into() }, Stage::Over)),
+                    Some(Err(error)) => Some((Progress::Failed { message: error.message().into() }, Stage::Over)),
                     None => {
                         let progress = if now.rows + now.bytes > 0 {
-                            Progress::Running {
-                                rows: now.rows,
-                                bytes: now.bytes,
-                            }
+                            Progress::Running { rows: now.rows, bytes: now.bytes }
                         } else if now.delivered {
                             Progress::Delivered
                         } else {
-                            Progress::Queued {
-                                job: now.job.clone(),
-                            }
+                            Progress::Queued { job: now.job.clone() }
                         };
-                        Some((
-                            progress,
-                            Stage::Watching {
-                                flight,
-                                status,
-                                first: false,
-                            },
-                        ))
+                        Some((progress, Stage::Watching { flight, status, first: false }))
                     }
                 }
             }
