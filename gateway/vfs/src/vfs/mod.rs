@@ -27,7 +27,7 @@ use crate::listing::Listing;
 use crate::node::{HANDLE_BYTES, Keys, Node};
 use crate::principal::{Admission, Call, Recorder};
 use crate::settings::Settings;
-use crate::store::Store;
+use crate::store::{Store, Usage};
 use crate::timestamp::Timestamp;
 
 /// What the VFS is made of.
@@ -163,6 +163,19 @@ impl Vfs {
     /// All endpoints.
     pub fn endpoints(&self) -> Vec<EndpointStatus> {
         self.inner.endpoint_statuses()
+    }
+
+    /// Whether names below the object's endpoint ignore case; false above the endpoints.
+    pub fn ignores_case(&self, node: &Node) -> bool {
+        self.inner.system_of(node.export).ignores_case()
+    }
+
+    /// How much the store holds.
+    ///
+    /// # Errors
+    /// `Backend` if the disk fails.
+    pub fn usage(&self) -> Result<Usage> {
+        self.inner.store.usage()
     }
 
     /// Work under way and work that ended lately, newest first.
