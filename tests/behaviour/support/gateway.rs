@@ -43,8 +43,6 @@ pub struct Client {
     pub client_id: String,
     /// Host name.
     pub hostname: String,
-    /// `windows`, `linux`, `darwin`.
-    pub os: String,
     /// The directory of this machine that is its file system.
     pub root: Option<PathBuf>,
 }
@@ -171,11 +169,6 @@ impl Gateway {
         self.start.nfs_port
     }
 
-    /// Its state folder.
-    pub fn state(&self) -> &Path {
-        &self.start.state
-    }
-
     /// The endpoint whose file system is this directory.
     #[track_caller]
     pub fn endpoint(&self, root: &Path) -> Client {
@@ -280,6 +273,7 @@ fn launch(start: &Start, log: &Log) -> (Child, Ready) {
         match lines.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
             Ok(line) => {
                 if let Ok(ready) = serde_json::from_str::<Ready>(&line) {
+                    assert!(ready.nfs.ends_with(&format!(":{}", start.nfs_port)), "NFS listens elsewhere: {line}");
                     return (child, ready);
                 }
                 log.add(line);

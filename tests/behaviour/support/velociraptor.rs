@@ -92,7 +92,7 @@ impl Velociraptor {
     fn spawn(&mut self, config: &str, verb: &str) {
         let log = File::create(self.path(&format!("{verb}.log"))).unwrap();
         let child = Command::new(&self.program)
-            .args(["--config", &self.text_path(config), verb, "-v"])
+            .args(["--config", &self.text_path(config), verb])
             .current_dir(self.folder.path())
             .stdin(Stdio::null())
             .stdout(log.try_clone().unwrap())
@@ -162,7 +162,7 @@ impl Drop for Velociraptor {
         if std::thread::panicking() {
             for name in ["frontend.log", "client.log"] {
                 let log = fs::read_to_string(self.path(name)).unwrap_or_default();
-                let last: Vec<&str> = log.lines().rev().take(60).collect();
+                let last: Vec<&str> = log.lines().rev().take(30).collect();
                 eprintln!("--- the last lines of {name}, the newest first\n{}", last.join("\n"));
             }
         }
