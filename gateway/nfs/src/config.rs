@@ -1,0 +1,113 @@
+//! What can be set, with defaults that suit one analyst's machine.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::time::Duration;
+
+use vfs::Principal;
+
+/// The port that NFS clients expect.
+pub const NFS_PORT: u16 = 2049;
+/// The port of the portmapper.
+pub const PORTMAP_PORT: u16 = 111;
+
+/// How the server listens and whom it serves.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Addresses for NFS and, unless `mount_port` is set, for all other programs. A wildcard IPv6 address takes IPv4 too, unless an
+    /// IPv4 address with the same port is listed. An address whose family this machine lacks is skipped if another one works.
+    pub listen: Vec<SocketAddr>,
+    /// A port of its own for the MOUNT program; `None`: the NFS port.
+    pub mount_port: Option<u16>,
+    /// How clients find out about the ports.
+    pub portmap: PortmapMode,
+    /// The portmapper's port. Clients only ever ask 111; anything else is for tests.
+    pub portmap_port: u16,
+    /// How long a call is held before JUKEBOX is the better answer (D34).
+    pub hold: Duration,
+    /// Let every process of this machine in, not only kernels, root and the owner (D3).
+    pub loopback_any: bool,
+    /// For whom flows are started.
+    pub principal: Principal,
+    /// Bounds of everything a peer can make grow.
+    pub limits: Limits,
+}
+
+impl Default for Config {
+    fn default() -> Config {
+        Config {
+            listen: vec![
+                SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), NFS_PORT),
+                SocketAddr::new(IpAddr::V6(Ipv6Addr::LOCALHOST), NFS_PORT),
+            ],
+            mount_port: None,
+            portmap: PortmapMode::Auto,
+            portmap_port: PORTMAP_PORT,
+            hold: Duration::from_secs(45),
+            loopback_any: false,
+            principal: Principal::new("local"),
+            limits: Limits::default(),
+        }
+    }
+}
+
+/// How clients find out about the ports.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum PortmapMode {
+    /// Be the portmapper if nobody else is, else register with the one that runs.
+    #[default]
+    Auto,
+    /// Be the portmapper, or fail.
+    Own,
+    /// Only register with the portmapper that runs.
+    Register,
+    /// Neither: clients need mount options.
+    Off,
+}
+
+/// Bounds of everything a peer can make grow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Bytes of one record or datagram from a client.
+    pub record_bytes: usize,
+    /// Bytes of replies waiting for one connection before it is read no further.
+    pub queued_bytes: usize,
+    /// Bytes of READ that one connection may wait for at a time; further READs wait their turn.
+    pub reading_bytes: usize,
+    /// The same for all connections together.
+    pub reading_bytes_total: usize,
+    /// Held calls of one connection; past it the answer is JUKEBOX at once (D34).
+    pub held_per_connection: usize,
+    /// Held calls of all connections (D34).
+    pub held: usize,
+    /// Connections from one address.
+    pub connections_per_peer: usize,
+    /// Connections from everywhere.
+    pub connections: usize,
+    /// A connection without a call for so long is closed. Linux closes its own idle connections after 5 minutes.
+    pub idle: Duration,
+    /// A new connection has to bring its first record, and every record its last byte, within this time.
+    pub record_time: Duration,
+    /// A client that takes none of its replies for so long is disconnected.
+    pub stall: Duration,
+    /// How long [`crate::Server::stop`] waits for calls that are being answered.
+    pub drain: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Limits {
+        Limits {
+            record_bytes: 64 << 10,
+            queued_bytes: 8 << 20,
+            reading_bytes: 64 << 20,
+            reading_bytes_total: 512 << 20,
+            held_per_connection: 4_096,
+            held: 65_536,
+            connections_per_peer: 2_048,
+            connections: 8_192,
+            idle: Duration::from_secs(15 * 60),
+            record_time: Duration::from_secs(30),
+            stall: Duration::from_secs(120),
+            drain: Duration::from_secs(2),
+        }
+    }
+}

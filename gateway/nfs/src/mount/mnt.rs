@@ -1,0 +1,128 @@
+//! MNT: resolves a path, links included, and hands out the handle of its directory.
+//!
+//! What to say when it fails follows from what people are shown (docs/nfs-clients.md §3.1): only ACCES becomes a sentence about
+//! the export; NOENT comes out as "Protocol not supported". So an unknown export is ACCES. While something on the way still has to
+//! be listed the call is held; if that takes too long it is not answered at all, because mount programs repeat it for minutes
+//! but take every status for final.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use vfs::{Call, Error, ErrorKind, Node, NodeKind};
+
+use super::{PATH_LIMIT, Shared};
+use crate::rpc::{Answer, Decoder, Peer, Refusal, Reply, Request, waiting};
+
+/// `mountstat3`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u32)]
+enum Status {
+    Ok = 0,
+    Io = 5,
+    Access = 13,
+    NotDirectory = 20,
+    Invalid = 22,
+    NameTooLong = 63,
+    ServerFault = 10_006,
+}
+
+const AUTH_SYS: u32 = 1;
+/// mount.nfs gives up after two minutes; one call of the kernel's over TCP lasts a minute.
+const HOLD: Duration = Duration::from_secs(50);
+
+pub(super) fn call(shared: &Arc<Shared>, request: &Request<'_>, arguments: &mut Decoder<'_>, reply: &mut Reply) -> Result<Answer, Refusal> {
+    let path = arguments.opaque(PATH_LIMIT)?;
+    let peer = request.peer;
+    if !request.admitted {
+        let error = Error::new(
+            ErrorKind::Denied,
+            "another user's process on this machine; mount as root or as the gateway's user, or set loopback_any",
+        );
+        refuse(reply, peer, path, &error);
+        return Ok(Answer::Written);
+    }
+    let names = match components(path) {
+        Ok(names) => names,
+        Err(error) => {
+            refuse(reply, peer, path, &error);
+            return Ok(Answer::Written);
+        }
+    };
+    if !request.may_wait {
+        return Ok(Answer::Silent);
+    }
+    let (shared, peer, path, xid, uid) = (shared.clone(), peer.clone(), path.to_vec(), request.xid, request.credential.uid());
+    Ok(waiting(async move {
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        let call = Call { hold: peer.call.hold.max(HOLD), ..Call::clone(&peer.call) };
+        let found = shared.vfs.resolve(&names, true, &call).await.and_then(|found| match found.node.kind {
+            NodeKind::Directory => Ok(found.node),
+            _ => Err(Error::new(ErrorKind::NotDirectory, "only directories can be mounted")),
+        });
+        let mut reply = Reply::new(xid);
+        match found {
+            Ok(node) => {
+                grant(&shared, &mut reply, &peer, &path, &node);
+                tracing::info!(peer = %peer.address, uid, path = %String::from_utf8_lossy(&path), "mounted");
+            }
+            Err(error) if matches!(error.kind(), ErrorKind::Later { .. }) => return None,
+            Err(error) => refuse(&mut reply, &peer, &path, &error),
+        }
+        Some(reply)
+    }))
+}
+
+/// A path is components between slashes, each as a directory shows it. Nothing is decoded: `%` and `:` are ordinary characters.
+fn components(path: &[u8]) -> vfs::Result<Vec<String>> {
+    let path = std::str::from_utf8(path).map_err(|_| Error::absent("the path is not UTF-8"))?;
+    let names: Vec<String> = path.split('/').filter(|name| !name.is_empty() && *name != ".").map(str::to_owned).collect();
+    if names.iter().any(|name| name == "..") {
+        return Err(Error::invalid("a path to mount cannot contain `..`"));
+    }
+    Ok(names)
+}
+
+fn grant(shared: &Shared, reply: &mut Reply, peer: &Peer, path: &[u8], node: &Node) {
+    reply.u32(Status::Ok as u32);
+    reply.opaque(&shared.vfs.handle(node));
+    reply.u32(1);
+    reply.u32(AUTH_SYS);
+    shared.mounts.add(peer.address.ip(), path);
+}
+
+fn refuse(reply: &mut Reply, peer: &Peer, path: &[u8], error: &Error) {
+    reply.set_failed();
+    reply.u32(status(error.kind()) as u32);
+    tracing::info!(peer = %peer.address, path = %String::from_utf8_lossy(path), reason = %error, "mount refused");
+}
+
+fn status(kind: ErrorKind) -> Status {
+    match kind {
+        ErrorKind::Absent | ErrorKind::Denied | ErrorKind::Stale | ErrorKind::Budget | ErrorKind::TooBig => Status::Access,
+        ErrorKind::Offline | ErrorKind::Uncollected | ErrorKind::Backend | ErrorKind::Changed => Status::Io,
+        ErrorKind::NotDirectory | ErrorKind::IsDirectory | ErrorKind::Unsupported => Status::NotDirectory,
+        ErrorKind::Invalid | ErrorKind::ReadOnly => Status::Invalid,
+        ErrorKind::NameTooLong => Status::NameTooLong,
+        ErrorKind::Later { .. } => Status::ServerFault,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_is_split_at_slashes_and_nothing_else() {
+        assert_eq!(components(b"/C.1/auto/C:/Program Files/100%25").unwrap(), ["C.1", "auto", "C:", "Program Files", "100%25"]);
+        assert_eq!(components(b"//C.1/./auto/").unwrap(), ["C.1", "auto"]);
+        assert!(components(b"/").unwrap().is_empty());
+        assert_eq!(components(b"/C.1/../C.2").unwrap_err().kind(), ErrorKind::Invalid);
+        assert_eq!(components(b"/\xff").unwrap_err().kind(), ErrorKind::Absent);
+    }
+
+    #[test]
+    fn an_unknown_export_is_access_denied_because_clients_show_that_one_truthfully() {
+        assert_eq!(status(ErrorKind::Absent), Status::Access);
+        assert_eq!(status(ErrorKind::Offline), Status::Io);
+    }
+}

@@ -1,0 +1,70 @@
+//! MOUNT version 3 (RFC 1813 appendix I): from a path to the handle that a mount begins with. Versions 1 and 2 share all but MNT.
+
+mod dump;
+mod export;
+mod mnt;
+
+use std::sync::Arc;
+
+use vfs::Vfs;
+
+use crate::rpc::{Answer, Decoder, Refusal, Reply, Request, Service};
+use dump::Mounts;
+
+/// Program number.
+pub(crate) const PROGRAM: u32 = 100_005;
+/// The version that gives NFSv3 handles.
+pub(crate) const VERSION: u32 = 3;
+/// Longest path (`MNTPATHLEN`).
+const PATH_LIMIT: usize = 1024;
+
+const PROCEDURES: [&str; 6] = ["NULL", "MNT", "DUMP", "UMNT", "UMNTALL", "EXPORT"];
+
+/// The program.
+pub(crate) struct Mount {
+    shared: Arc<Shared>,
+}
+
+/// What calls that wait take with them.
+struct Shared {
+    vfs: Vfs,
+    mounts: Mounts,
+}
+
+impl Mount {
+    pub(crate) fn new(vfs: Vfs) -> Mount {
+        Mount { shared: Arc::new(Shared { vfs, mounts: Mounts::default() }) }
+    }
+}
+
+impl Service for Mount {
+    fn program(&self) -> u32 {
+        PROGRAM
+    }
+
+    fn name(&self) -> &'static str {
+        "mount"
+    }
+
+    fn versions(&self) -> (u32, u32) {
+        (1, VERSION)
+    }
+
+    fn procedures(&self) -> &'static [&'static str] {
+        &PROCEDURES
+    }
+
+    fn call(&self, request: &Request<'_>, arguments: &mut Decoder<'_>, reply: &mut Reply) -> Result<Answer, Refusal> {
+        let shared = &self.shared;
+        match request.procedure {
+            0 => {}
+            1 if request.version == VERSION => return mnt::call(shared, request, arguments, reply),
+            2 => shared.mounts.put(reply),
+            3 => shared.mounts.remove(request.peer.address.ip(), arguments.opaque(PATH_LIMIT)?),
+            4 => shared.mounts.remove_all(request.peer.address.ip()),
+            5 => export::put(&shared.vfs, request.peer.transport, reply),
+            _ => return Err(Refusal::ProcedureUnavailable),
+        }
+        Ok(Answer::Written)
+    }
+}

@@ -1,0 +1,12 @@
+//! SYMLINK (RFC 1813 §3.3.10): read-only.
+
+use super::results::{read_directory_and_name, read_only, skip_sattr3};
+use super::{NAME_LIMIT, Shared};
+use crate::rpc::{Answer, Decoder, Refusal, Reply};
+
+pub(super) fn call(shared: &Shared, arguments: &mut Decoder<'_>, reply: &mut Reply) -> Result<Answer, Refusal> {
+    let (directory, _name) = read_directory_and_name(shared, arguments)?;
+    skip_sattr3(arguments)?;
+    let _target = arguments.opaque(NAME_LIMIT)?;
+    Ok(read_only(shared, reply, directory))
+}

@@ -1,0 +1,252 @@
+//! The table of connections: caps per peer and for all, counters, and how many calls are being held (D34).
+
+use std::collections::HashMap;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use vfs::{Clock, SystemClock, Timestamp};
+
+use super::peer::Peer;
+use crate::config::Limits;
+use crate::peer::PeerKind;
+
+/// Everything that is connected.
+#[derive(Debug)]
+pub(crate) struct Table {
+    limits: Limits,
+    connections: Mutex<Connections>,
+    held: AtomicUsize,
+    accepted: AtomicU64,
+    refused: AtomicU64,
+}
+
+#[derive(Debug, Default)]
+struct Connections {
+    next: u64,
+    slots: HashMap<u64, Arc<Counters>>,
+    per_peer: HashMap<IpAddr, usize>,
+}
+
+/// Counters of one connection.
+#[derive(Debug)]
+pub(crate) struct Counters {
+    peer: SocketAddr,
+    local: SocketAddr,
+    kind: PeerKind,
+    since: Timestamp,
+    pub calls: AtomicU64,
+    pub held: AtomicUsize,
+    pub received: AtomicU64,
+    pub sent: AtomicU64,
+}
+
+/// One connection, as status pages show it.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct ConnectionReport {
+    /// The client's address.
+    pub peer: SocketAddr,
+    /// Our address, as the client used it.
+    pub local: SocketAddr,
+    /// Which client it is taken for.
+    pub kind: PeerKind,
+    /// Since when, RFC 3339.
+    pub since: String,
+    /// Calls so far.
+    pub calls: u64,
+    /// Calls that are waiting for an endpoint.
+    pub held: usize,
+    /// Bytes from it.
+    pub received: u64,
+    /// Bytes to it.
+    pub sent: u64,
+}
+
+/// Totals over all connections since the start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+pub struct ConnectionTotals {
+    /// Open now.
+    pub open: usize,
+    /// Calls held now.
+    pub held: usize,
+    /// Connections taken.
+    pub accepted: u64,
+    /// Connections refused because of a cap.
+    pub refused: u64,
+}
+
+impl Table {
+    pub(crate) fn new(limits: Limits) -> Arc<Table> {
+        Arc::new(Table {
+            limits,
+            connections: Mutex::default(),
+            held: AtomicUsize::new(0),
+            accepted: AtomicU64::new(0),
+            refused: AtomicU64::new(0),
+        })
+    }
+
+    /// A place for a connection from `peer`; `None` if there are too many.
+    pub(crate) fn admit(self: &Arc<Table>, peer: &Peer) -> Option<Slot> {
+        let mut connections = self.lock();
+        let ip = peer.address.ip();
+        let from_peer = connections.per_peer.get(&ip).copied().unwrap_or(0);
+        if connections.slots.len() >= self.limits.connections || from_peer >= self.limits.connections_per_peer {
+            self.refused.fetch_add(1, Ordering::Relaxed);
+            return None;
+        }
+        self.accepted.fetch_add(1, Ordering::Relaxed);
+        let id = connections.next;
+        connections.next += 1;
+        let counters = Arc::new(Counters {
+            peer: peer.address,
+            local: peer.local,
+            kind: peer.kind,
+            since: SystemClock.now(),
+            calls: AtomicU64::new(0),
+            held: AtomicUsize::new(0),
+            received: AtomicU64::new(0),
+            sent: AtomicU64::new(0),
+        });
+        connections.per_peer.insert(ip, from_peer + 1);
+        connections.slots.insert(id, counters.clone());
+        Some(Slot { table: self.clone(), id: Some((id, ip)), counters })
+    }
+
+    /// A place for all datagrams of one socket; not a connection, so not in the table.
+    pub(crate) fn datagrams(self: &Arc<Table>, peer: &Peer) -> Slot {
+        let counters = Arc::new(Counters {
+            peer: peer.address,
+            local: peer.local,
+            kind: peer.kind,
+            since: SystemClock.now(),
+            calls: AtomicU64::new(0),
+            held: AtomicUsize::new(0),
+            received: AtomicU64::new(0),
+            sent: AtomicU64::new(0),
+        });
+        Slot { table: self.clone(), id: None, counters }
+    }
+
+    pub(crate) fn report(&self) -> Vec<ConnectionReport> {
+        let mut slots: Vec<_> = self.lock().slots.iter().map(|(id, counters)| (*id, counters.clone())).collect();
+        slots.sort_unstable_by_key(|(id, _)| *id);
+        let report = |counters: &Counters| ConnectionReport {
+            peer: counters.peer,
+            local: counters.local,
+            kind: counters.kind,
+            since: counters.since.to_rfc3339(),
+            calls: counters.calls.load(Ordering::Relaxed),
+            held: counters.held.load(Ordering::Relaxed),
+            received: counters.received.load(Ordering::Relaxed),
+            sent: counters.sent.load(Ordering::Relaxed),
+        };
+        slots.iter().map(|(_, counters)| report(counters)).collect()
+    }
+
+    pub(crate) fn totals(&self) -> ConnectionTotals {
+        ConnectionTotals {
+            open: self.lock().slots.len(),
+            held: self.held.load(Ordering::Relaxed),
+            accepted: self.accepted.load(Ordering::Relaxed),
+            refused: self.refused.load(Ordering::Relaxed),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Connections> {
+        self.connections.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A connection's place in the table; dropping it gives the place back.
+#[derive(Debug)]
+pub(crate) struct Slot {
+    table: Arc<Table>,
+    id: Option<(u64, IpAddr)>,
+    counters: Arc<Counters>,
+}
+
+impl Slot {
+    pub(crate) fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    /// Whether one more call may be held (D34). Past the caps the answer is `Later` at once.
+    pub(crate) fn may_hold(&self) -> bool {
+        self.counters.held.load(Ordering::Relaxed) < self.table.limits.held_per_connection
+            && self.table.held.load(Ordering::Relaxed) < self.table.limits.held
+    }
+
+    /// Counts a held call until the guard is dropped.
+    pub(crate) fn hold(&self) -> Held {
+        self.counters.held.fetch_add(1, Ordering::Relaxed);
+        self.table.held.fetch_add(1, Ordering::Relaxed);
+        Held { table: self.table.clone(), counters: self.counters.clone() }
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        let Some((id, ip)) = self.id else { return };
+        let mut connections = self.table.lock();
+        connections.slots.remove(&id);
+        if let Some(count) = connections.per_peer.get_mut(&ip) {
+            *count -= 1;
+            if *count == 0 {
+                connections.per_peer.remove(&ip);
+            }
+        }
+    }
+}
+
+/// One call that is being held.
+#[derive(Debug)]
+pub(crate) struct Held {
+    table: Arc<Table>,
+    counters: Arc<Counters>,
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.counters.held.fetch_sub(1, Ordering::Relaxed);
+        self.table.held.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::peer::Policies;
+    use crate::rpc::Transport;
+
+    fn peer(address: &str) -> Peer {
+        Peer::new(address.parse().unwrap(), "127.0.0.1:2049".parse().unwrap(), Transport::Tcp, &Policies::default())
+    }
+
+    #[test]
+    fn a_peer_at_its_cap_does_not_keep_others_out() {
+        let table = Table::new(Limits { connections: 3, connections_per_peer: 2, ..Limits::default() });
+        let first = table.admit(&peer("192.0.2.1:1")).unwrap();
+        let _second = table.admit(&peer("192.0.2.1:2")).unwrap();
+        assert!(table.admit(&peer("192.0.2.1:3")).is_none());
+        let _other = table.admit(&peer("192.0.2.2:1")).unwrap();
+        assert!(table.admit(&peer("192.0.2.3:1")).is_none());
+        drop(first);
+        assert!(table.admit(&peer("192.0.2.1:3")).is_some());
+        assert_eq!((table.totals().accepted, table.totals().refused), (4, 2));
+    }
+
+    #[test]
+    fn held_calls_are_capped_per_connection_and_for_all() {
+        let table = Table::new(Limits { held: 3, held_per_connection: 2, ..Limits::default() });
+        let (one, two) = (table.admit(&peer("192.0.2.1:1")).unwrap(), table.admit(&peer("192.0.2.1:2")).unwrap());
+        let first = one.hold();
+        let _second = one.hold();
+        assert!(!one.may_hold());
+        assert!(two.may_hold());
+        let _third = two.hold();
+        assert!(!two.may_hold());
+        drop(first);
+        assert!(one.may_hold() && two.may_hold());
+    }
+}
