@@ -1,1 +1,31 @@
-//! Room `webdav`.
+//! The WebDAV service: HTTP/1.1 over the model, for mount clients, browsers, curl and the program's own verbs.
+//!
+//! A request walks through `server` (sockets, limits), `service` (guards, path, dispatch), and then one of `propfind`, `content`,
+//! `browser`, `api`. What clients need and do is measured in docs/webdav-clients.md. Knows `vfs` only.
+
+mod api;
+mod body;
+mod browser;
+mod client;
+mod config;
+mod content;
+mod dates;
+mod entity;
+mod exchange;
+mod fake_lock;
+mod guard;
+mod link;
+mod media;
+mod noise;
+mod options;
+mod path;
+mod propfind;
+mod refusal;
+mod server;
+mod service;
+mod stall;
+mod unix;
+mod xml;
+
+pub use config::{Config, Credentials};
+pub use server::{Error, Server};

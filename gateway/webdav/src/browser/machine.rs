@@ -1,0 +1,126 @@
+//! A directory as text for terminals and as JSON for programs, streamed.
+
+use std::fmt::Write;
+
+use bytes::Bytes;
+use futures_util::stream;
+use http::header::{CONTENT_TYPE, HeaderValue};
+use http::{Method, Response};
+use serde_json::{Value, json};
+use vfs::{Attributes, Found, Listing, Node, NodeKind, Profile};
+
+use super::escape::is_odd;
+use super::protect;
+use crate::body::{Body, Frames};
+use crate::exchange::Exchange;
+use crate::propfind::encode::kind_word;
+use crate::refusal::{Answer, Refusal};
+use crate::service::{Service, uncached};
+
+/// Bytes after which a frame is sent.
+const FRAME: usize = 48 * 1024;
+
+type WriteRow = fn(&mut String, u32, &Node, &Attributes, &str);
+
+/// One line for each entry: size, time, name. Control characters are shown as escapes, because this goes to terminals.
+pub(crate) async fn plain(service: &Service, exchange: &Exchange, found: Found) -> Answer {
+    let listing = list(service, exchange, &found).await?;
+    Ok(respond(exchange, "text/plain; charset=utf-8", rows(listing, exchange.class.profile(), String::new(), line, "")))
+}
+
+/// The listing with all that is known of each entry.
+pub(crate) async fn json(service: &Service, exchange: &Exchange, found: Found) -> Answer {
+    let listing = list(service, exchange, &found).await?;
+    let state =
+        service.vfs.freshness(&found.node).await.map_err(|error| Refusal::from_error(&error, exchange.class))?;
+    let mut opening = json!({
+        "path": exchange.path.to_string(),
+        "freshness": state,
+        "generation": listing.generation(),
+        "entries": [],
+    })
+    .to_string();
+    // Keys are sorted, so the empty list is not at the end: it is cut out, and the rows are put at the end.
+    opening = opening.replacen("\"entries\":[],", "", 1);
+    opening.pop();
+    opening.push_str(",\"entries\":[");
+    Ok(respond(exchange, "application/json", rows(listing, exchange.class.profile(), opening, object, "]}\n")))
+}
+
+async fn list(service: &Service, exchange: &Exchange, found: &Found) -> Result<Listing, Refusal> {
+    service.vfs.list(&found.node, &exchange.call()).await.map_err(|error| Refusal::from_error(&error, exchange.class))
+}
+
+fn respond(exchange: &Exchange, content_type: &'static str, frames: Frames) -> Response<Body> {
+    let body = if exchange.method() == Method::HEAD { Body::empty() } else { Body::Chunked(frames) };
+    let mut response = Response::new(body);
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    protect(response.headers_mut());
+    uncached(response)
+}
+
+fn rows(listing: Listing, profile: Profile, opening: String, write: WriteRow, closing: &'static str) -> Frames {
+    let state = (listing, 0_u32, Some(opening));
+    Box::pin(stream::unfold(state, move |(listing, mut next, opening)| async move {
+        let mut out = opening?;
+        out.reserve(FRAME + FRAME / 8);
+        while next < listing.len() && out.len() < FRAME {
+            if let Some((node, attributes)) = listing.entry(next) {
+                write(&mut out, next, &node, &attributes, &listing.name(next, profile));
+            }
+            next += 1;
+        }
+        let is_last = next >= listing.len();
+        if is_last {
+            out.push_str(closing);
+        }
+        Some((Ok(Bytes::from(out)), (listing, next, (!is_last).then(String::new))))
+    }))
+}
+
+fn line(out: &mut String, _: u32, node: &Node, attributes: &Attributes, name: &str) {
+    let size = match (node.kind, attributes.size) {
+        (NodeKind::Directory, _) => "-".to_owned(),
+        (_, Some(size)) => size.to_string(),
+        (_, None) => "?".to_owned(),
+    };
+    let modified = attributes.modified.map_or_else(|| "-".to_owned(), vfs::Timestamp::to_rfc3339);
+    let _ = write!(out, "{size:>14}  {modified:<30}  ");
+    for character in name.chars() {
+        if is_odd(character) || character == '\\' {
+            let _ = write!(out, "{}", character.escape_default());
+        } else {
+            out.push(character);
+        }
+    }
+    out.push_str(match node.kind {
+        NodeKind::Directory => "/\n",
+        NodeKind::Link => "@\n",
+        NodeKind::Special => "=\n",
+        NodeKind::File | NodeKind::Meta => "\n",
+    });
+}
+
+fn object(out: &mut String, ordinal: u32, node: &Node, attributes: &Attributes, name: &str) {
+    if ordinal > 0 {
+        out.push(',');
+    }
+    let time = |time: Option<vfs::Timestamp>| time.map_or(Value::Null, |time| Value::String(time.to_rfc3339()));
+    let kind = match node.kind {
+        NodeKind::Directory => "directory",
+        NodeKind::File | NodeKind::Meta => "file",
+        NodeKind::Link => "link",
+        NodeKind::Special => kind_word(attributes.file_type).unwrap_or("special"),
+    };
+    let row = json!({
+        "name": name,
+        "type": kind,
+        "size": if node.kind == NodeKind::Directory { None } else { attributes.size },
+        "modified": time(attributes.modified),
+        "accessed": time(attributes.accessed),
+        "changed": time(attributes.changed),
+        "born": time(attributes.born),
+        "collected": attributes.collected,
+    });
+    let _ = write!(out, "{row}");
+}

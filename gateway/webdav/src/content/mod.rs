@@ -1,0 +1,224 @@
+//! GET and HEAD of what has content: whole or one range by ourselves, everything else through `conditional` (D36).
+
+pub(crate) mod conditional;
+mod range;
+mod send;
+
+use bytes::Bytes;
+use http::header::{
+    ACCEPT_RANGES, CONTENT_DISPOSITION, CONTENT_RANGE, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, HeaderMap,
+    HeaderName, HeaderValue, IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, IF_UNMODIFIED_SINCE, LAST_MODIFIED,
+    RANGE, X_CONTENT_TYPE_OPTIONS,
+};
+use http::{Method, Request, Response, StatusCode};
+use http_body_util::Full;
+use vfs::{Call, Data, Found, NodeKind, Vfs};
+
+use crate::body::Body;
+use crate::dates::http_date;
+use crate::entity;
+use crate::exchange::Exchange;
+use crate::link;
+use crate::path::encode;
+use crate::propfind::encode::content_type;
+use crate::refusal::{Answer, Refusal};
+use conditional::{Conditional, Target};
+use range::Asked;
+use send::{PIECE, Rest, read};
+
+/// Headers that make a request conditional.
+const CONDITIONS: [HeaderName; 5] = [IF_MATCH, IF_NONE_MATCH, IF_MODIFIED_SINCE, IF_UNMODIFIED_SINCE, IF_RANGE];
+
+/// Answers GET or HEAD of a file, a link, or one of the gateway's own files.
+pub(crate) async fn answer(vfs: &Vfs, conditional: &Conditional, exchange: &Exchange, found: Found) -> Answer {
+    let refused = |error: vfs::Error| Refusal::from_error(&error, exchange.class);
+    let asked = range::parse(exchange.header(&RANGE));
+    let is_conditional = CONDITIONS.iter().any(|name| exchange.headers().contains_key(name)) || asked == Asked::Several;
+    let mut call = exchange.call();
+    match found.node.kind {
+        NodeKind::Link => {
+            let target = link::raw_target(vfs, &found.node).await.map_err(refused)?;
+            let attributes = link::described(&found.attributes, &target);
+            link(conditional, exchange, Found { attributes, ..found }, target.into(), call, is_conditional, asked).await
+        }
+        NodeKind::Special => {
+            Err(Refusal::forbidden("this is neither a file nor a directory, so it has no content to serve"))
+        }
+        _ if exchange.method() == Method::HEAD && found.attributes.size.is_some() => {
+            if is_conditional {
+                let target = Target { node: found.node, attributes: found.attributes, link: None, call };
+                return Ok(through_conditional(conditional, exchange, target).await);
+            }
+            // HEAD never collects: the listing tells all it says.
+            Ok(whole_head(exchange, &found, found.attributes.size.unwrap_or(0)))
+        }
+        _ => {
+            let start = match asked {
+                Asked::One(range::Range::From { first, .. }) if !is_conditional => first,
+                _ => 0,
+            };
+            let length = if is_conditional { 1 } else { PIECE };
+            let first = read(vfs, &found.node, start, length, &call).await.map_err(refused)?;
+            let found = Found { attributes: first.attributes, ..found };
+            // Once the answer has begun, patience is what the client shows by not hanging up.
+            call.hold = exchange.config().hold;
+            if is_conditional {
+                let target = Target { node: found.node, attributes: found.attributes, link: None, call };
+                return Ok(through_conditional(conditional, exchange, target).await);
+            }
+            file(vfs, exchange, found, call, asked, start, first).await
+        }
+    }
+}
+
+async fn file(
+    vfs: &Vfs,
+    exchange: &Exchange,
+    found: Found,
+    call: Call,
+    asked: Asked,
+    start: u64,
+    first: Data,
+) -> Answer {
+    let length = match found.attributes.size {
+        Some(size) => size,
+        None if first.eof => start + first.len() as u64,
+        None => {
+            return Err(Refusal::new(
+                StatusCode::BAD_GATEWAY,
+                "the size of this file is not known even after reading it",
+            ));
+        }
+    };
+    let (offset, count, status) = match asked {
+        Asked::One(range) => match range.within(length) {
+            Some((offset, count)) => (offset, count, StatusCode::PARTIAL_CONTENT),
+            None => return Ok(unsatisfiable(exchange, length)),
+        },
+        Asked::Whole | Asked::Several => (0, length, StatusCode::OK),
+    };
+    let first = if offset == start {
+        first
+    } else {
+        let wanted = u32::try_from(count.min(u64::from(PIECE))).unwrap_or(PIECE);
+        read(vfs, &found.node, offset, wanted, &call)
+            .await
+            .map_err(|error| Refusal::from_error(&error, exchange.class))?
+    };
+    let attributes = found.attributes;
+    if first.attributes.size != attributes.size {
+        return Err(Refusal::new(StatusCode::CONFLICT, "the file changed while it was being opened; ask again"));
+    }
+    let body = if exchange.method() == Method::HEAD {
+        head_of(count)
+    } else {
+        Rest::new(vfs.clone(), found.node, call, &attributes, offset, count, first).body()
+    };
+    let mut response = Response::new(body);
+    *response.status_mut() = status;
+    describe(response.headers_mut(), exchange, &found);
+    if status == StatusCode::PARTIAL_CONTENT {
+        content_range(response.headers_mut(), &format!("bytes {offset}-{}/{length}", offset + count - 1));
+    }
+    Ok(response)
+}
+
+async fn link(
+    conditional: &Conditional,
+    exchange: &Exchange,
+    found: Found,
+    target: Bytes,
+    call: Call,
+    is_conditional: bool,
+    asked: Asked,
+) -> Answer {
+    if is_conditional || asked != Asked::Whole {
+        let target = Target { node: found.node, attributes: found.attributes, link: Some(target), call };
+        return Ok(through_conditional(conditional, exchange, target).await);
+    }
+    let body = if exchange.method() == Method::HEAD { head_of(target.len() as u64) } else { Body::Once(target) };
+    let mut response = Response::new(body);
+    describe(response.headers_mut(), exchange, &found);
+    Ok(response)
+}
+
+/// An empty file that is answered without the model (D37).
+pub(crate) fn empty_file(exchange: &Exchange) -> Response<Body> {
+    let mut response = Response::new(Body::empty());
+    let (node, attributes) = crate::propfind::trickle::marker();
+    describe(response.headers_mut(), exchange, &Found { node, attributes });
+    response
+}
+
+fn whole_head(exchange: &Exchange, found: &Found, length: u64) -> Response<Body> {
+    let mut response = Response::new(head_of(length));
+    describe(response.headers_mut(), exchange, found);
+    response
+}
+
+/// A body that hyper takes the length of and does not send.
+fn head_of(length: u64) -> Body {
+    Body::Exact { frames: Box::pin(futures_util::stream::pending()), remaining: length }
+}
+
+fn unsatisfiable(exchange: &Exchange, length: u64) -> Response<Body> {
+    let mut response =
+        Refusal::new(StatusCode::RANGE_NOT_SATISFIABLE, "no byte of this range exists").into_response(exchange);
+    content_range(response.headers_mut(), &format!("bytes */{length}"));
+    response
+}
+
+/// `dav-server` is given no path but a neutral one: what is asked for was resolved already.
+async fn through_conditional(conditional: &Conditional, exchange: &Exchange, target: Target) -> Response<Body> {
+    let mut request = Request::new(Full::new(Bytes::new()));
+    *request.method_mut() = exchange.method().clone();
+    *request.uri_mut() = http::Uri::from_static("/content");
+    for name in CONDITIONS.iter().chain([&RANGE]) {
+        for value in exchange.headers().get_all(name) {
+            request.headers_mut().append(name, value.clone());
+        }
+    }
+    if range::parse(exchange.header(&RANGE)) == Asked::Whole {
+        request.headers_mut().remove(RANGE);
+    }
+    let found = Found { node: target.node, attributes: target.attributes };
+    let principal = exchange.config().principal.name().to_owned();
+    let mut response = conditional.answer(request, &principal, target).await;
+    let headers = response.headers_mut();
+    let multipart = headers.get(CONTENT_TYPE).is_some_and(|value| value.as_bytes().starts_with(b"multipart/"));
+    let kept = multipart.then(|| headers.get(CONTENT_TYPE).cloned()).flatten();
+    describe(headers, exchange, &found);
+    if let Some(kept) = kept {
+        headers.insert(CONTENT_TYPE, kept);
+    }
+    response
+}
+
+/// Headers of every piece of evidence: it can never run in a browser.
+fn describe(headers: &mut HeaderMap, exchange: &Exchange, found: &Found) {
+    let name = exchange.path.name().unwrap_or("content");
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type(&found.node, name)));
+    headers.insert(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
+    if let Some(tag) = entity::tag_text(&found.node, &found.attributes)
+        && let Ok(value) = HeaderValue::try_from(format!("\"{tag}\""))
+    {
+        headers.insert(ETAG, value);
+    }
+    if let Some(modified) = found.attributes.modified
+        && let Ok(value) = HeaderValue::try_from(http_date(modified))
+    {
+        headers.insert(LAST_MODIFIED, value);
+    }
+    if let Ok(value) = HeaderValue::try_from(format!("attachment; filename*=UTF-8''{}", encode(name))) {
+        headers.insert(CONTENT_DISPOSITION, value);
+    }
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static("sandbox; default-src 'none'"));
+    headers.insert("cross-origin-resource-policy", HeaderValue::from_static("same-origin"));
+}
+
+fn content_range(headers: &mut HeaderMap, text: &str) {
+    if let Ok(value) = HeaderValue::try_from(text) {
+        headers.insert(CONTENT_RANGE, value);
+    }
+}

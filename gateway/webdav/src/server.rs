@@ -1,0 +1,203 @@
+//! Sockets: listeners, connections and their limits, and the end.
+
+use std::io;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::task::JoinSet;
+use vfs::Vfs;
+
+use crate::config::Config;
+use crate::service::{Addresses, Connection, Service};
+use crate::stall::Stalling;
+use crate::unix;
+
+/// Time for answers under way when the service stops.
+const GRACE: Duration = Duration::from_secs(5);
+/// Time to wait when the operating system has no descriptor left.
+const EXHAUSTED: Duration = Duration::from_millis(200);
+/// Buffers of a connection: a header must fit.
+const BUFFER: usize = 64 * 1024;
+/// Headers of a request.
+const HEADERS: usize = 64;
+
+/// Why the service could not start.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// An address cannot be listened on.
+    #[error("cannot listen on {address}: {source}; choose another address, or stop what uses it")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// Why.
+        source: io::Error,
+    },
+    /// The control socket cannot be made.
+    #[error("cannot make the control socket {path}: {source}")]
+    Control {
+        /// Its path.
+        path: std::path::PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+}
+
+/// The running service. Dropping it stops it at once; [`Server::stop`] lets answers finish.
+#[derive(Debug)]
+pub struct Server {
+    addresses: Vec<SocketAddr>,
+    stop: watch::Sender<bool>,
+    tasks: JoinSet<()>,
+}
+
+impl Server {
+    /// Listens and serves.
+    ///
+    /// # Errors
+    /// If an address or the control socket cannot be had; nothing is served then.
+    pub async fn start(vfs: Vfs, config: Config) -> Result<Server, Error> {
+        let mut listeners = Vec::new();
+        for address in &config.listen {
+            let listener =
+                TcpListener::bind(address).await.map_err(|source| Error::Listen { address: *address, source })?;
+            listeners.push(listener);
+        }
+        let control = match &config.control_socket {
+            Some(path) => {
+                let bound = unix::Control::bind(path).await;
+                Some(bound.map_err(|source| Error::Control { path: path.clone(), source })?)
+            }
+            None => None,
+        };
+        let addresses = listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect();
+        let (stop, stopped) = watch::channel(false);
+        let slots = Arc::new(Semaphore::new(config.max_connections.max(1)));
+        let service = Arc::new(Service::new(vfs, config));
+        let mut tasks = JoinSet::new();
+        for listener in listeners {
+            tasks.spawn(accept(listener, service.clone(), slots.clone(), stopped.clone()));
+        }
+        if let Some(control) = control {
+            tasks.spawn(control.serve(service, stopped));
+        }
+        Ok(Server { addresses, stop, tasks })
+    }
+
+    /// The addresses that are listened on, with the ports that were taken.
+    pub fn addresses(&self) -> &[SocketAddr] {
+        &self.addresses
+    }
+
+    /// Stops listening, lets answers under way finish for a few seconds, then cuts them off.
+    pub async fn stop(mut self) {
+        self.stop.send_replace(true);
+        while self.tasks.join_next().await.is_some() {}
+    }
+}
+
+/// Serves a listener until the end.
+async fn accept(
+    listener: TcpListener,
+    service: Arc<Service>,
+    slots: Arc<Semaphore>,
+    mut stopped: watch::Receiver<bool>,
+) {
+    let mut connections = JoinSet::new();
+    loop {
+        let permit = tokio::select! {
+            permit = slots.clone().acquire_owned() => permit,
+            () = ended(&mut stopped) => break,
+        };
+        let Ok(permit) = permit else { break };
+        tokio::select! {
+            accepted = listener.accept() => match accepted {
+                Ok((stream, peer)) => spawn(&mut connections, &service, stream, peer, permit, &stopped),
+                Err(error) => {
+                    tracing::warn!(%error, "a connection could not be accepted");
+                    tokio::time::sleep(EXHAUSTED).await;
+                }
+            },
+            () = ended(&mut stopped) => break,
+        }
+        while connections.try_join_next().is_some() {}
+    }
+    drop(listener);
+    finish(connections).await;
+}
+
+fn spawn(
+    connections: &mut JoinSet<()>,
+    service: &Arc<Service>,
+    stream: TcpStream,
+    peer: SocketAddr,
+    permit: OwnedSemaphorePermit,
+    stopped: &watch::Receiver<bool>,
+) {
+    // Without it, small answers wait for the peer's acknowledgement (docs/webdav-clients.md §4.4).
+    let _ = stream.set_nodelay(true);
+    let Ok(local) = stream.local_addr() else { return };
+    let connection =
+        Connection::new(Some(Addresses { peer: peer.ip().to_canonical(), local: local.ip().to_canonical() }));
+    let (service, stopped) = (service.clone(), stopped.clone());
+    connections.spawn(async move {
+        serve(service, stream, connection, stopped).await;
+        drop(permit);
+    });
+}
+
+/// Lets connections finish.
+pub(crate) async fn finish(mut connections: JoinSet<()>) {
+    let all = async { while connections.join_next().await.is_some() {} };
+    let _ = tokio::time::timeout(GRACE, all).await;
+    connections.shutdown().await;
+}
+
+/// Waits for the end of the service.
+pub(crate) async fn ended(stopped: &mut watch::Receiver<bool>) {
+    // A sender that is gone means the same.
+    let _ = stopped.wait_for(|stopped| *stopped).await;
+}
+
+/// Serves one connection.
+pub(crate) async fn serve<S>(
+    service: Arc<Service>,
+    stream: S,
+    connection: Connection,
+    mut stopped: watch::Receiver<bool>,
+) where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let stream = Stalling::new(stream, service.config.write_timeout);
+    let (settings, connection) = (service.config.clone(), Arc::new(connection));
+    let answer = service_fn(move |request| {
+        let (service, connection) = (service.clone(), connection.clone());
+        async move { Ok::<_, std::convert::Infallible>(service.answer(request, &connection).await) }
+    });
+    let mut builder = http1::Builder::new();
+    builder
+        .timer(TokioTimer::new())
+        .header_read_timeout(settings.header_timeout)
+        .max_headers(HEADERS)
+        .max_buf_size(BUFFER)
+        .half_close(false)
+        .keep_alive(true);
+    let mut served = pin!(builder.serve_connection(TokioIo::new(stream), answer));
+    let result = tokio::select! {
+        result = served.as_mut() => result,
+        () = ended(&mut stopped) => {
+            served.as_mut().graceful_shutdown();
+            served.await
+        }
+    };
+    if let Err(error) = result {
+        tracing::debug!(%error, "a connection ended early");
+    }
+}

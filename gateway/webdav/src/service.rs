@@ -1,0 +1,235 @@
+//! From a request to the room that answers it: guards first, then the path, then the method.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_LENGTH, HOST, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::{Method, Request, Response, StatusCode};
+use http_body_util::{BodyExt, Limited};
+use hyper::body::Incoming;
+use vfs::{Found, NodeKind, Vfs};
+
+use crate::body::Body;
+use crate::browser::{self, Pages};
+use crate::config::Config;
+use crate::content::conditional::Conditional;
+use crate::exchange::{Audience, Exchange};
+use crate::guard::{self, Authenticator, Verdict};
+use crate::path::RequestPath;
+use crate::refusal::{Answer, Refusal};
+use crate::{api, content, fake_lock, noise, options, propfind, xml};
+
+/// Time in which a request's body must arrive.
+const BODY_TIMEOUT: Duration = Duration::from_secs(30);
+/// The first segment of what belongs to the gateway itself.
+pub(crate) const OWN: &str = "-";
+
+/// Everything that answers requests.
+pub(crate) struct Service {
+    pub vfs: Vfs,
+    pub config: Arc<Config>,
+    pub pages: Pages,
+    authenticator: Option<Authenticator>,
+    conditional: Conditional,
+}
+
+/// What is known of a connection.
+#[derive(Debug)]
+pub(crate) struct Connection {
+    /// Its addresses; `None` for the control socket, whose peer was checked when it connected.
+    pub addresses: Option<Addresses>,
+    proved: AtomicBool,
+}
+
+/// The two ends of a TCP connection.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Addresses {
+    /// The client.
+    pub peer: IpAddr,
+    /// Us.
+    pub local: IpAddr,
+}
+
+impl Connection {
+    /// A new connection.
+    pub(crate) fn new(addresses: Option<Addresses>) -> Connection {
+        Connection { addresses, proved: AtomicBool::new(false) }
+    }
+}
+
+impl Service {
+    /// A service over this model.
+    pub(crate) fn new(vfs: Vfs, config: Config) -> Service {
+        Service {
+            authenticator: config.credentials.as_ref().map(Authenticator::new),
+            conditional: Conditional::new(vfs.clone()),
+            pages: Pages::new(),
+            config: Arc::new(config),
+            vfs,
+        }
+    }
+
+    /// Answers one request.
+    pub(crate) async fn answer(&self, request: Request<Incoming>, connection: &Connection) -> Response<Body> {
+        let (head, body) = request.into_parts();
+        let (path, malformed) = match RequestPath::parse(head.uri.path()) {
+            Ok(path) => (path, None),
+            Err(_) if head.method == Method::OPTIONS && head.uri.path() == "*" => (RequestPath::default(), None),
+            Err(error) => (RequestPath::default(), Some(error)),
+        };
+        let peer = connection.addresses.map(|addresses| addresses.peer);
+        let exchange = Exchange::new(head, path, peer, connection.addresses.is_none(), self.config.clone());
+        let answer = match self.guard(&exchange, connection) {
+            Err(response) => Ok(*response),
+            Ok(()) => match malformed {
+                Some(error) => Err(error.into()),
+                None => self.dispatch(&exchange, body).await,
+            },
+        };
+        let response = answer.unwrap_or_else(|refusal| refusal.into_response(&exchange));
+        tracing::debug!(
+            method = %exchange.method(),
+            path = %exchange.path,
+            client = ?exchange.class,
+            peer = ?exchange.peer,
+            status = response.status().as_u16(),
+            elapsed = ?exchange.started().elapsed(),
+            "request"
+        );
+        response
+    }
+
+    /// Host, credentials, and the site that caused the request (D3).
+    fn guard(&self, exchange: &Exchange, connection: &Connection) -> Result<(), Box<Response<Body>>> {
+        let refuse = |refusal: Refusal| Box::new(refusal.into_response(exchange));
+        let Some(addresses) = connection.addresses else { return Ok(()) };
+        let mut hosts = exchange.headers().get_all(HOST).iter();
+        let host = match exchange.head.uri.authority() {
+            Some(authority) => Some(authority.as_str()),
+            None => hosts.next().and_then(|host| host.to_str().ok()),
+        };
+        if hosts.next().is_some()
+            || !host.is_some_and(|host| guard::host_is_allowed(host, Some(addresses.local), &self.config.hosts))
+        {
+            let message = "this gateway is not known under that host name; use the address it printed, or add the name to its configuration";
+            return Err(refuse(Refusal::new(StatusCode::MISDIRECTED_REQUEST, message)));
+        }
+        if let Some(authenticator) = &self.authenticator {
+            let header = exchange.headers().get(AUTHORIZATION).map(HeaderValue::as_bytes);
+            match authenticator.check(header, addresses.peer, connection.proved.load(Ordering::Relaxed)) {
+                Verdict::Accepted => connection.proved.store(true, Ordering::Relaxed),
+                Verdict::Refused => {
+                    let mut response = refuse(Refusal::new(
+                        StatusCode::UNAUTHORIZED,
+                        "user name and password are needed; the gateway prints them inside the mount commands",
+                    ));
+                    let challenge = HeaderValue::from_static(r#"Basic realm="raptorgate", charset="UTF-8""#);
+                    response.headers_mut().insert(WWW_AUTHENTICATE, challenge);
+                    return Err(response);
+                }
+                Verdict::TooMany => {
+                    let mut response = refuse(Refusal::new(
+                        StatusCode::TOO_MANY_REQUESTS,
+                        "too many wrong passwords came from this address; wait a minute",
+                    ));
+                    response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("60"));
+                    return Err(response);
+                }
+            }
+        }
+        // The style sheet is the gateway's own and starts nothing.
+        guard::refuse_foreign_sites(exchange.headers()).map_err(refuse)
+    }
+
+    async fn dispatch(&self, exchange: &Exchange, body: Incoming) -> Answer {
+        let method = exchange.method();
+        if method == Method::OPTIONS {
+            return Ok(options::answer());
+        }
+        if exchange.path.segments().first().is_some_and(|first| first == OWN) {
+            return api::answer(self, exchange, body).await;
+        }
+        match method.as_str() {
+            "GET" | "HEAD" => self.get(exchange).await,
+            "POST" => self.post(exchange, body).await,
+            "PROPFIND" => {
+                let body = read_body(body, xml::MAX_BYTES).await?;
+                propfind::answer(&self.vfs, exchange, &body).await
+            }
+            "LOCK" | "UNLOCK" => {
+                let body = read_body(body, xml::MAX_BYTES).await?;
+                fake_lock::lock(&self.vfs, &self.conditional, exchange, body).await
+            }
+            "PROPPATCH" => {
+                let body = read_body(body, xml::MAX_BYTES).await?;
+                fake_lock::proppatch(&self.vfs, exchange, &body).await
+            }
+            "PUT" | "DELETE" | "MKCOL" | "MOVE" | "COPY" | "PATCH" => Err(Refusal::forbidden(fake_lock::READ_ONLY)),
+            _ => Err(Refusal {
+                allow: Some(options::ALLOWED),
+                ..Refusal::new(StatusCode::METHOD_NOT_ALLOWED, "this method is not served")
+            }),
+        }
+    }
+
+    async fn get(&self, exchange: &Exchange) -> Answer {
+        if propfind::is_marker(exchange) {
+            return Ok(content::empty_file(exchange));
+        }
+        if noise::is_noise(&self.vfs, exchange).await {
+            return Err(Refusal::absent(
+                "not there: the directory is not listed, and this name is only a probe of the client",
+            ));
+        }
+        let found = self.resolve(exchange).await?;
+        if found.node.kind == NodeKind::Directory {
+            return browser::directory(self, exchange, found).await;
+        }
+        let is_page = exchange.audience() == Audience::Browser && exchange.method() == Method::GET;
+        if is_page && (exchange.asks("info") || !found.attributes.collected && found.node.kind == NodeKind::File) {
+            return browser::file(self, exchange, found).await;
+        }
+        if exchange.audience() == Audience::Json {
+            return api::provenance_of(self, exchange, &found).await;
+        }
+        content::answer(&self.vfs, &self.conditional, exchange, found).await
+    }
+
+    /// The buttons of the pages.
+    async fn post(&self, exchange: &Exchange, body: Incoming) -> Answer {
+        guard::refuse_foreign_posts(exchange.headers())?;
+        read_body(body, xml::MAX_BYTES).await?;
+        let found = self.resolve(exchange).await?;
+        browser::pressed(self, exchange, found).await
+    }
+
+    async fn resolve(&self, exchange: &Exchange) -> Result<Found, Refusal> {
+        let found = self.vfs.resolve(&exchange.path.names(), false, &exchange.call()).await;
+        found.map_err(|error| Refusal::from_error(&error, exchange.class))
+    }
+}
+
+/// A whole request body of at most `limit` bytes.
+pub(crate) async fn read_body(body: Incoming, limit: usize) -> Result<Bytes, Refusal> {
+    let too_large =
+        || Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, format!("a request body may have at most {limit} bytes"));
+    if http_body::Body::size_hint(&body).lower() > limit as u64 {
+        return Err(too_large());
+    }
+    match tokio::time::timeout(BODY_TIMEOUT, Limited::new(body, limit).collect()).await {
+        Ok(Ok(collected)) => Ok(collected.to_bytes()),
+        Ok(Err(error)) if error.is::<http_body_util::LengthLimitError>() => Err(too_large()),
+        Ok(Err(_)) => Err(Refusal::bad_request("the request body could not be read")),
+        Err(_) => Err(Refusal::new(StatusCode::REQUEST_TIMEOUT, "the request body did not arrive in time")),
+    }
+}
+
+/// Marks an answer that must not be kept.
+pub(crate) fn uncached(mut response: Response<Body>) -> Response<Body> {
+    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    let _ = response.headers_mut().remove(CONTENT_LENGTH);
+    response
+}
