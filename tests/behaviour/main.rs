@@ -8,10 +8,12 @@
 mod support;
 
 mod broken_configuration;
+mod browser;
 mod hostile_entries;
 mod listing_flows;
 mod mounts;
 mod offline;
+mod provenance;
 mod real_velociraptor;
 mod restart;
 mod verbs;

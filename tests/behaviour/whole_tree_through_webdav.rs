@@ -39,7 +39,7 @@ fn is_read(path: &[u8]) -> bool {
     !path.starts_with(MANY.as_bytes())
 }
 
-/// Files and directories as they are; times to the second, as `getlastmodified` has them. What is neither (links, pipes,
+/// Files and directories as they are; times to the second and not before 1970 (SEMANTICS 4.2). What is neither (links, pipes,
 /// devices) has no counterpart in WebDAV, and is told from a file by its size of 0.
 fn as_webdav_shows(disk: &Objects) -> Objects {
     disk.iter()
@@ -48,7 +48,7 @@ fn as_webdav_shows(disk: &Objects) -> Objects {
             let shown = Object {
                 kind: if object.kind == 'd' { 'd' } else { 'f' },
                 size: object.size.filter(|_| plain),
-                modified: object.modified.map(|(seconds, _)| (seconds, 0)).filter(|_| plain),
+                modified: object.modified.map(|(seconds, _)| (seconds.max(0), 0)).filter(|_| plain),
                 sha256: object.sha256.clone(),
                 link: None,
             };

@@ -43,6 +43,8 @@ pub struct Client {
     pub client_id: String,
     /// Host name.
     pub hostname: String,
+    /// Whether it is there.
+    pub online: Option<bool>,
     /// The directory of this machine that is its file system.
     pub root: Option<PathBuf>,
 }
