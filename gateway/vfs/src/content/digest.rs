@@ -7,9 +7,9 @@ use sha1::Sha1;
 use sha2::{Digest, Sha256};
 
 use super::chunks::chunk_count;
-use super::save_file;
+use super::update_file;
 use crate::error::{Error, Result};
-use crate::store::{Collected, ContentKey, Digests, FileRecord};
+use crate::store::{Collected, ContentKey, Digests};
 use crate::tree::blocking;
 use crate::vfs::Inner;
 
@@ -63,16 +63,12 @@ impl Inner {
         };
         let directory = self.tree.resolve_key(key).await?;
         self.tree.load(&directory).await?;
-        let Some(record) = directory.file(own) else {
-            return Ok(());
-        };
-        let mut record = FileRecord::clone(&record);
-        for copy in &mut record.collected {
-            if copy.location == collected.location {
-                copy.digests = Some(digests.clone());
-            }
-        }
-        save_file(self, &directory, own, record).await
+        let location = collected.location.clone();
+        update_file(self, &directory, own, move |record| {
+            let copy = record.collected.iter_mut().find(|copy| copy.location == location);
+            copy.map(|copy| copy.digests = Some(digests)).is_some()
+        })
+        .await
     }
 }
 

@@ -9,4 +9,4 @@ mod version;
 
 pub(crate) use chunks::Chunks;
 pub(crate) use collect::Refusals;
-pub(crate) use version::{Current, attributes, current, record_collected, save_file, version_of_found};
+pub(crate) use version::{Current, attributes, current, record_collected, update_file, version_of_found};

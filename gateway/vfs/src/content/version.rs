@@ -6,6 +6,7 @@ use std::time::Duration;
 use crate::attributes::{Attributes, DIRECTORY_MODE, FILE_MODE, FileType, LINK_MODE, listed_version};
 use crate::backend::{FetchedContent, Observation};
 use crate::error::Result;
+use crate::node::Identity;
 use crate::snapshot::Entry;
 use crate::store::{Collected, FileRecord};
 use crate::timestamp::Timestamp;
@@ -92,13 +93,8 @@ pub(crate) async fn record_collected(
     observation: Observation,
 ) -> Result<()> {
     let row = &entry.row;
-    let mut record = directory.file(entry.identity).map(|record| FileRecord::clone(&record)).unwrap_or_default();
-    // A version binds to at most one content, for ever (D6).
-    if record.collected.iter().any(|copy| copy.version == version || copy.location == content.location) {
-        return Ok(());
-    }
     let is_listed = version == listed_version(row.size(), row.times().modified);
-    record.collected.push(Collected {
+    let collected = Collected {
         version,
         listed_size: row.size(),
         listed_modified: if is_listed { row.times().modified } else { None },
@@ -108,8 +104,16 @@ pub(crate) async fn record_collected(
         observation,
         sha256_endpoint: content.sha256_endpoint,
         digests: None,
-    });
-    save_file(inner, directory, entry.identity, record).await
+    };
+    update_file(inner, directory, entry.identity, move |record| {
+        // A version binds to at most one content, for ever (D6).
+        let known = record.collected.iter().any(|copy| copy.version == version || copy.location == collected.location);
+        if !known {
+            record.collected.push(collected);
+        }
+        !known
+    })
+    .await
 }
 
 /// The version that somebody else's copy is: the listed one only if its size is the listed one and the file was last modified before
@@ -124,13 +128,18 @@ pub(crate) fn version_of_found(entry: &Entry<'_>, content: &FetchedContent, obse
     }
 }
 
-/// Writes the record of a file, into the store first.
-pub(crate) async fn save_file(
+/// Changes the record of a file, in the store first, one change at a time. `change` says whether there is anything to write.
+pub(crate) async fn update_file(
     inner: &Arc<Inner>,
     directory: &Arc<Directory>,
-    own: crate::node::Identity,
-    record: FileRecord,
+    own: Identity,
+    change: impl FnOnce(&mut FileRecord) -> bool,
 ) -> Result<()> {
+    let _turn = directory.recording.lock().await;
+    let mut record = directory.file(own).map(|record| FileRecord::clone(&record)).unwrap_or_default();
+    if !change(&mut record) {
+        return Ok(());
+    }
     let store = inner.store.clone();
     let key = directory.key();
     let saved = record.clone();

@@ -47,6 +47,8 @@ pub(crate) struct Directory {
     last_used: AtomicU32,
     /// One listing is published at a time.
     pub publishing: tokio::sync::Mutex<()>,
+    /// One file's record is changed at a time.
+    pub recording: tokio::sync::Mutex<()>,
 }
 
 /// How many earlier generations stay in memory.
@@ -66,6 +68,7 @@ impl Directory {
             collections: Mutex::new(HashMap::new()),
             last_used: AtomicU32::new(0),
             publishing: tokio::sync::Mutex::new(()),
+            recording: tokio::sync::Mutex::new(()),
         }
     }
 

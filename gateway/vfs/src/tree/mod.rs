@@ -15,11 +15,12 @@ pub(crate) use endpoints::{EndpointEntry, Endpoints, Round};
 pub(crate) use link::safe_target;
 pub(crate) use own::{BY_NAME, REACHABLE_ACCESSORS, accessor_rows, by_name_rows, root_rows};
 
+use crate::attributes::FileType;
 use crate::error::{Error, Result};
 use crate::node::{Identity, Keys, Node, NodeKind};
 use crate::path::EndpointPath;
 use crate::snapshot::{Rows, Snapshot};
-use crate::store::{DirectoryKey, Place, Store};
+use crate::store::{DirectoryKey, DirectoryRecord, Place, Store};
 
 /// All directories that are in memory, and the way to those that are not.
 pub(crate) struct Tree {
@@ -35,6 +36,7 @@ pub(crate) struct Tree {
 
 /// Identity-only directories beyond this number are forgotten when memory is swept.
 const DIRECTORIES_KEPT: usize = 20_000;
+const STAMPED_CHILDREN: usize = 1_000;
 
 impl Tree {
     pub(crate) fn new(keys: Keys, store: Arc<dyn Store>, limit: usize) -> Tree {
@@ -129,7 +131,17 @@ impl Tree {
         };
         let store = self.store.clone();
         let key = directory.key();
-        let files = blocking(move || store.files(key)).await?;
+        let below = sub_directories(&snapshot);
+        let (files, known) = blocking(move || {
+            let record =
+                |own| Ok(store.directory(DirectoryKey { export: key.export, own })?.map(|record| (own, record)));
+            let known: Result<Vec<_>> = below.into_iter().filter_map(|own| record(own).transpose()).collect();
+            Ok((store.files(key)?, known?))
+        })
+        .await?;
+        for (own, record) in known {
+            self.insert_record(DirectoryKey { export: key.export, own }, record);
+        }
         let loaded = Arc::new(Loaded { generation, snapshot });
         self.count_in(loaded.snapshot.memory());
         directory.set_loaded(loaded.clone(), files);
@@ -198,17 +210,23 @@ impl Tree {
         let Some(record) = blocking(move || store.directory(key)).await? else {
             return Ok(None);
         };
-        let node = Node {
-            kind: NodeKind::Directory,
-            export: key.export,
-            parent: record.parent.0,
-            own: key.own,
-            version: 0,
-            session: 0,
+        Ok(Some(self.insert_record(key, record)))
+    }
+
+    fn insert_record(&self, key: DirectoryKey, record: DirectoryRecord) -> Arc<Directory> {
+        let made = || {
+            let node = Node {
+                kind: NodeKind::Directory,
+                export: key.export,
+                parent: record.parent.0,
+                own: key.own,
+                version: 0,
+                session: 0,
+            };
+            let state = State { generation: record.generation, listing: record.listing, failure: record.failure };
+            Arc::new(Directory::new(node, record.place, state))
         };
-        let state = State { generation: record.generation, listing: record.listing, failure: record.failure };
-        let directory = Arc::new(Directory::new(node, record.place, state));
-        Ok(Some(self.directories.entry(key).or_insert(directory).clone()))
+        self.directories.entry(key).or_insert_with(made).clone()
     }
 
     async fn read_rows(self: &Arc<Tree>, directory: &Arc<Directory>, generation: u32) -> Result<Option<Snapshot>> {
@@ -241,6 +259,13 @@ pub(crate) fn child_place(parent: &Place, name: &str) -> Result<Place> {
         Place::Accessors(endpoint) => Ok(Place::Endpoint(EndpointPath::accessor_root(endpoint.clone(), name))),
         _ => Err(gone()),
     }
+}
+
+/// The sub-directories whose change stamps a listing shows: their records come into memory with it. In very wide directories they
+/// do not; there a stamp may be missing until the sub-directory is visited.
+fn sub_directories(snapshot: &Snapshot) -> Vec<Identity> {
+    let directories = snapshot.entries().filter(|entry| entry.row.file_type() == FileType::Directory);
+    directories.take(STAMPED_CHILDREN).map(|entry| entry.identity).collect()
 }
 
 /// Runs something that waits for the disk where it holds nobody up.

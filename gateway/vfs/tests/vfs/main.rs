@@ -6,6 +6,7 @@ mod errors;
 mod listing;
 mod lookup;
 mod meta;
+mod never_lie;
 mod restart;
 
 use std::sync::Arc;
