@@ -1,1 +1,29 @@
-//! Room `simulator`.
+//! A Velociraptor deployment in one process: a server that speaks the real gRPC API over mutual TLS, and endpoints with
+//! real or generated file systems behind it. It behaves like the measured server (`docs/velociraptor-api.md`, the
+//! sections cited throughout), slowness and traps included. It is the everyday test bed and the demo's backend.
+//!
+//! Ways in: [`Simulator::start`] with a [`Config`], then a gRPC client with [`Simulator::api_config`]; [`Handle`] has
+//! the switches and counters. This room must not know the driver, the VFS model, or the front ends.
+
+mod clock;
+mod config;
+mod disk;
+mod endpoint;
+mod error;
+mod handle;
+mod identity;
+mod seeded;
+mod server;
+mod service;
+mod simulator;
+mod timing;
+mod tree;
+
+pub use clock::Clock;
+pub use config::{Config, EndpointConfig, Generated, System, Tree};
+pub use error::Error;
+pub use handle::{ClientSummary, Handle, UnknownClient};
+pub use identity::users::Permissions;
+pub use server::counters::Counts;
+pub use simulator::Simulator;
+pub use timing::{Timing, Transport};
