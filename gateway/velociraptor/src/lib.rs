@@ -1,1 +1,23 @@
-//! Room `velociraptor`.
+//! The only room that knows Velociraptor: artifacts, flows, tables and the gRPC API of its server (docs/velociraptor-api.md).
+//!
+//! [`Driver`] implements [`vfs::backend::Backend`]. Works become flows ([`flow`]), flows are watched until they end ([`watch`]), the
+//! rows of their tables ([`table`], [`row`]) become listings ([`listing`]). Everything speaks to the server through the private
+//! trait [`server::Server`], so that another transport can take the place of gRPC.
+
+pub mod artifacts;
+mod check;
+mod config;
+mod driver;
+mod endpoints;
+mod events;
+mod flow;
+mod held;
+mod listing;
+mod row;
+mod server;
+mod table;
+mod watch;
+
+pub use check::{CheckReport, Installed, Org, Rights};
+pub use config::{ApiConfig, ConfigError};
+pub use driver::{ConnectError, Driver, Options};

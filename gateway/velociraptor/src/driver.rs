@@ -1,0 +1,259 @@
+//! The backend: the VFS's works in, the VFS's events out.
+
+use std::collections::HashSet;
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::{Bytes, BytesMut};
+use futures_util::future::join_all;
+use futures_util::stream::BoxStream;
+use tokio::time::Instant;
+use vfs::backend::{
+    Backend, Capabilities, ContentLocation, Delivery, EndpointChange, Job, JobEvent, Listed, Presence,
+};
+use vfs::{Clock, EndpointId, EndpointPath, Error, ErrorKind, Result, SystemClock, Timestamp};
+
+use crate::artifacts::{self, Artifact};
+use crate::check::{self, CheckReport};
+use crate::config::ApiConfig;
+use crate::endpoints;
+use crate::flow;
+use crate::held;
+use crate::server::{CallError, Grpc, Server};
+use crate::watch::Shared;
+
+/// How the driver works.
+#[derive(Clone)]
+pub struct Options {
+    /// Time between two rounds over the server's clients.
+    pub poll_clients: Duration,
+    /// What time it is.
+    pub clock: Arc<dyn Clock>,
+}
+
+impl Default for Options {
+    fn default() -> Options {
+        Options { poll_clients: Duration::from_secs(30), clock: Arc::new(SystemClock) }
+    }
+}
+
+impl fmt::Debug for Options {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Options").field("poll_clients", &self.poll_clients).finish_non_exhaustive()
+    }
+}
+
+/// The file of the API client cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct ConnectError(String);
+
+/// A connection to one Velociraptor server.
+#[derive(Clone)]
+pub struct Driver {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    shared: Arc<Shared>,
+    server: Arc<dyn Server>,
+    options: Options,
+    address: String,
+    capabilities: Mutex<Option<(Instant, Capabilities)>>,
+}
+
+/// Rights and artifacts change seldom.
+const CAPABILITIES_AGE: Duration = Duration::from_secs(60);
+/// The server allocates what is asked for, and its answer must stay below 4 MiB (§5.4).
+const PIECE: u32 = 1 << 20;
+
+impl Driver {
+    /// Prepares the connection of `config`; it is made when something is first asked. Must be called within a tokio runtime.
+    ///
+    /// # Errors
+    /// If the certificates cannot be used.
+    pub fn connect(config: &ApiConfig, options: Options) -> Result<Driver, ConnectError> {
+        let server: Arc<dyn Server> = Arc::new(Grpc::new(config).map_err(ConnectError)?);
+        Ok(Driver::over(server, config.api_connection_string.trim(), &config.name, options))
+    }
+
+    /// A driver that asks `server`.
+    pub(crate) fn over(server: Arc<dyn Server>, address: &str, user: &str, options: Options) -> Driver {
+        let shared = Arc::new(Shared::new(server.clone(), options.clock.clone(), user.to_owned()));
+        let inner = Inner { shared, server, options, address: address.to_owned(), capabilities: Mutex::new(None) };
+        Driver { inner: Arc::new(inner) }
+    }
+
+    /// Whether and how the server can be used. Never fails: what is wrong is in the report.
+    pub async fn check(&self) -> CheckReport {
+        check::check(&*self.inner.server, &self.inner.address, &*self.inner.options.clock).await
+    }
+
+    /// Installs our artifacts on the server ([`artifacts::ALL`]); their names. Needs the right ARTIFACT_WRITER.
+    ///
+    /// # Errors
+    /// `Denied` without the right, `Backend` if the server refuses a definition.
+    pub async fn install_artifacts(&self) -> Result<Vec<&'static str>> {
+        let mut names = Vec::new();
+        for Artifact { name, yaml } in artifacts::ALL {
+            self.inner.server.install(yaml).await.map_err(|error| match error {
+                CallError::Denied(_) => Error::new(
+                    ErrorKind::Denied,
+                    "our user may not install artifacts (ARTIFACT_WRITER): let an administrator do it",
+                ),
+                error => Error::backend(format!("{name} could not be installed: {error}")),
+            })?;
+            names.push(name);
+        }
+        *self.inner.capabilities.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        Ok(names)
+    }
+
+    async fn start(&self, endpoint: &EndpointId, task: flow::Task, delivery: &Delivery) -> Result<Job, CallError> {
+        let request = flow::request(endpoint, &task, &delivery.limits, &delivery.reason.0);
+        let id = self.inner.server.collect(request).await?;
+        let job = Job { endpoint: endpoint.clone(), id: Arc::from(id) };
+        self.inner.shared.started(&job, task);
+        Ok(job)
+    }
+}
+
+/// Over gRPC an ordinary certificate always acts in the root organisation (§11).
+fn root_only(endpoint: &EndpointId) -> Result<()> {
+    if &*endpoint.org == "root" {
+        return Ok(());
+    }
+    Err(Error::invalid(format!("endpoints of the organisation {} cannot be reached over gRPC", endpoint.org)))
+}
+
+fn start_error(error: CallError) -> Error {
+    match error {
+        CallError::NotFound => Error::invalid("the server does not know this endpoint"),
+        CallError::Failed(text) if text.starts_with("ClientId") => Error::invalid("the server does not know this endpoint"),
+        CallError::Failed(text) if text.starts_with("Unknown artifact") => {
+            Error::invalid(format!("the server lacks an artifact: {text}"))
+        }
+        CallError::Denied(_) => Error::new(
+            ErrorKind::Denied,
+            "our user may not start collections on this server (COLLECT_CLIENT): let an administrator grant it",
+        ),
+        error => error.into(),
+    }
+}
+
+#[async_trait]
+impl Backend for Driver {
+    async fn submit(&self, endpoint: &EndpointId, delivery: Delivery) -> Result<Vec<Job>> {
+        root_only(endpoint)?;
+        let tasks = flow::tasks(endpoint, &delivery)?;
+        self.inner.shared.completions.subscribe();
+        let started = join_all(tasks.into_iter().map(|task| self.start(endpoint, task, &delivery))).await;
+        let mut jobs = Vec::with_capacity(started.len());
+        let mut failure = None;
+        for result in started {
+            match result {
+                Ok(job) => jobs.push(job),
+                Err(error) => failure = Some(error),
+            }
+        }
+        let Some(error) = failure else { return Ok(jobs) };
+        // All or nothing: nobody would wait for the ones that started.
+        for job in &jobs {
+            if let Err(error) = self.cancel(job).await {
+                tracing::warn!(flow = %job.id, %error, "a flow of a failed delivery could not be taken back");
+            }
+        }
+        Err(start_error(error))
+    }
+
+    fn watch(&self, job: &Job) -> BoxStream<'static, JobEvent> {
+        self.inner.shared.watch(job)
+    }
+
+    async fn held(&self, directory: &EndpointPath) -> Result<Option<Listed>> {
+        root_only(&directory.endpoint)?;
+        Ok(held::listing(&self.inner.shared, directory).await?)
+    }
+
+    async fn read(&self, location: &ContentLocation, offset: u64, length: u32) -> Result<Bytes> {
+        let piece = |at: u64, length: u32| self.inner.server.buffer(&location.org, &location.components, at, length);
+        let first = piece(offset, length.min(PIECE)).await.map_err(read_error)?;
+        if first.is_empty() || first.len() >= length as usize {
+            return Ok(first.slice(..first.len().min(length as usize)));
+        }
+        // A short answer is not the end: runs of sparse files and pieces end where they end. Only an empty one is (§5.4).
+        let mut bytes = BytesMut::with_capacity(length as usize);
+        bytes.extend_from_slice(&first);
+        loop {
+            let missing = length.saturating_sub(u32::try_from(bytes.len()).unwrap_or(u32::MAX));
+            if missing == 0 {
+                break;
+            }
+            let next = piece(offset + bytes.len() as u64, missing.min(PIECE)).await.map_err(read_error)?;
+            if next.is_empty() {
+                break;
+            }
+            bytes.extend_from_slice(&next[..next.len().min(missing as usize)]);
+        }
+        Ok(bytes.freeze())
+    }
+
+    async fn cancel(&self, job: &Job) -> Result<()> {
+        root_only(&job.endpoint)?;
+        match self.inner.server.cancel(&job.endpoint.client_id, &job.id).await {
+            Ok(()) | Err(CallError::NotFound) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn endpoints(&self) -> BoxStream<'static, EndpointChange> {
+        endpoints::changes(self.inner.server.clone(), self.inner.options.poll_clients)
+    }
+
+    async fn presence(&self, endpoint: &EndpointId) -> Result<Presence> {
+        root_only(endpoint)?;
+        let client = self.inner.server.client(&endpoint.client_id, false).await.map_err(|error| match error {
+            CallError::NotFound => Error::invalid("the server does not know this endpoint"),
+            error => error.into(),
+        })?;
+        if client.client_id.is_empty() {
+            return Err(Error::invalid("the server does not know this endpoint"));
+        }
+        let last_seen = (client.last_seen_at != 0).then(|| Timestamp::from_micros(client.last_seen_at));
+        Ok(Presence { last_seen })
+    }
+
+    async fn capabilities(&self, endpoint: &EndpointId) -> Result<Capabilities> {
+        if root_only(endpoint).is_err() {
+            return Ok(Capabilities::default());
+        }
+        let known = *self.inner.capabilities.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((since, capabilities)) = known
+            && since.elapsed() < CAPABILITIES_AGE
+        {
+            return Ok(capabilities);
+        }
+        let names = artifacts::ALL.map(|artifact| artifact.name);
+        let (user, installed) = tokio::join!(self.inner.server.user(), self.inner.server.artifacts(&names));
+        let rights = user?.interface_traits.and_then(|traits| traits.permissions).unwrap_or_default();
+        let installed: HashSet<String> = installed?.into_iter().collect();
+        let has = |artifact: Artifact| installed.contains(artifact.name);
+        let capabilities = Capabilities {
+            collect: rights.collect_client || rights.collect_basic,
+            list_many: has(artifacts::LIST_MANY),
+            fetch_many: has(artifacts::FETCH_MANY),
+            ranges: has(artifacts::READ_RANGES),
+        };
+        *self.inner.capabilities.lock().unwrap_or_else(PoisonError::into_inner) = Some((Instant::now(), capabilities));
+        Ok(capabilities)
+    }
+}
+
+fn read_error(error: CallError) -> Error {
+    match error {
+        CallError::NotFound => Error::absent("the server does not have this content (any more)"),
+        error => error.into(),
+    }
+}

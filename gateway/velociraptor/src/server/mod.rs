@@ -1,0 +1,53 @@
+//! What the driver asks of a Velociraptor server: a private trait, so that the transport is one choice in one place.
+//!
+//! [`grpc::Grpc`] implements it. The GUI's HTTP API (docs/velociraptor-api.md §10) would be a second implementation (D38).
+
+mod channel;
+mod failure;
+mod grpc;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures_util::stream::BoxStream;
+use velociraptor_proto::proto;
+
+pub(crate) use failure::CallError;
+pub(crate) use grpc::Grpc;
+
+/// Result of one call.
+pub(crate) type CallResult<T> = Result<T, CallError>;
+
+/// The calls, in the server's own words. Every call has a deadline.
+#[async_trait]
+pub(crate) trait Server: Send + Sync + 'static {
+    /// Starts a flow; its id (§6.1).
+    async fn collect(&self, request: proto::ArtifactCollectorArgs) -> CallResult<String>;
+    /// State of a flow, with the whole request (§6.2).
+    async fn flow(&self, client_id: &str, flow_id: &str) -> CallResult<proto::ArtifactCollectorContext>;
+    /// Takes a flow back (§6.4).
+    async fn cancel(&self, client_id: &str, flow_id: &str) -> CallResult<()>;
+    /// A page of a flow's table (§4.5 (d), §5.3).
+    async fn table(&self, request: proto::GetTableRequest) -> CallResult<proto::GetTableResponse>;
+    /// A page of a directory as the server's VFS has it, with download states (§4.5 (b)).
+    async fn directory(&self, request: proto::GetTableRequest) -> CallResult<proto::GetTableResponse>;
+    /// The record of a directory; the first component is the accessor (§4.5 (a)).
+    async fn directory_record(&self, client_id: &str, components: Vec<String>) -> CallResult<proto::VfsListResponse>;
+    /// Bytes of a file of the server's file store; empty at or past its end (§5.4).
+    async fn buffer(&self, org: &str, components: &[String], offset: u64, length: u32) -> CallResult<Bytes>;
+    /// A page of the clients (§9).
+    async fn clients(&self, offset: u64, limit: u64) -> CallResult<proto::SearchClientsResponse>;
+    /// One client; asks whether it is connected right now unless `lightweight` (§7.2).
+    async fn client(&self, client_id: &str, lightweight: bool) -> CallResult<proto::ApiClient>;
+    /// Who we are (§1.5).
+    async fn user(&self) -> CallResult<proto::ApiUser>;
+    /// Which of the artifacts `names` the server has.
+    async fn artifacts(&self, names: &[&str]) -> CallResult<Vec<String>>;
+    /// Installs an artifact from its definition.
+    async fn install(&self, yaml: &str) -> CallResult<()>;
+    /// All messages that a VQL query gives (§6.5).
+    async fn query(&self, vql: &str) -> CallResult<Vec<proto::VqlResponse>>;
+    /// Ends of flows, for as long as the server sends them (§6.3): one JSON object each.
+    fn completions(&self) -> BoxStream<'static, CallResult<Bytes>>;
+    /// Whether the server answers at all: needs no right, only a certificate of its CA.
+    async fn health(&self) -> CallResult<()>;
+}

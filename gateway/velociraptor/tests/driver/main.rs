@@ -1,0 +1,6 @@
+//! The driver against a server: the real one where its binary is found.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod real;
+mod rig;
+mod support;

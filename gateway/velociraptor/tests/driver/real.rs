@@ -1,0 +1,347 @@
+//! The whole driver against a real server and client, if the binary is there.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use futures_util::StreamExt as _;
+use raptorgate_velociraptor::{Driver, Options};
+use vfs::backend::{Backend as _, Cause, EndpointChange, Failure, Outcome, Work};
+use vfs::{EndpointId, ErrorKind, FileType, System};
+
+use crate::rig::{Rig, binary};
+use crate::support::{assert_equals_disk, delivery, noise, path, read_all, run, submit, wait};
+
+fn driver(rig: &Rig, user: &str) -> Driver {
+    let options = Options { poll_clients: Duration::from_millis(500), ..Options::default() };
+    Driver::connect(&rig.api_config(user), options).unwrap()
+}
+
+async fn until_reachable(driver: &Driver) {
+    for _ in 0..120 {
+        if driver.check().await.reachable {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    }
+    panic!("the server does not come up: {}", driver.check().await);
+}
+
+async fn first_endpoint(driver: &Driver) -> EndpointId {
+    let mut changes = driver.endpoints();
+    let find = async {
+        loop {
+            if let EndpointChange::Present(endpoint) = changes.next().await.unwrap()
+                && endpoint.system == System::Linux
+            {
+                break endpoint.id;
+            }
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), find).await.expect("the client enrols")
+}
+
+fn small_tree(root: &Path) -> PathBuf {
+    let small = root.join("evidence/small");
+    fs::create_dir_all(&small).unwrap();
+    fs::create_dir(small.join("directory")).unwrap();
+    fs::create_dir(small.join("empty")).unwrap();
+    fs::write(small.join("a.txt"), "hello").unwrap();
+    for name in ["quote\"d", "back\\slash", "new\nline", " space ", "dot.", "...", "C:", "ünï", "123", "true", "{json}", "%41"] {
+        fs::write(small.join(name), name).unwrap();
+    }
+    fs::write(small.join("n".repeat(255)), "long").unwrap();
+    std::os::unix::fs::symlink("../../nowhere", small.join("link")).unwrap();
+    fs::write(small.join("directory/inner"), "x").unwrap();
+    small
+}
+
+/// A tree of `directories` directories, and all directories of it.
+fn deep_tree(root: &Path, directories: usize, files: usize) -> (PathBuf, Vec<PathBuf>) {
+    let top = root.join("evidence/deep");
+    let mut all = vec![top.clone()];
+    fs::create_dir_all(&top).unwrap();
+    for index in 1..directories {
+        let directory = all[index / 4].join(format!("d{index}"));
+        fs::create_dir(&directory).unwrap();
+        all.push(directory);
+    }
+    for (index, directory) in all.iter().enumerate() {
+        for file in 0..(if index % 7 == 3 { 0 } else { files }) {
+            fs::write(directory.join(format!("f{file}")), "").unwrap();
+        }
+    }
+    (top, all)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn real_server() {
+    let Some(binary) = binary() else {
+        println!("skipped: no velociraptor binary in VELOCIRAPTOR_BIN or the PATH");
+        return;
+    };
+    let mut rig = Rig::start(binary);
+    let gateway = driver(&rig, "gateway");
+    until_reachable(&gateway).await;
+    check_tells_what_is_wrong(&rig).await;
+
+    rig.start_client();
+    let endpoint = first_endpoint(&gateway).await;
+    let presence = gateway.presence(&endpoint).await.unwrap();
+    assert!(presence.last_seen.is_some());
+    let unknown = EndpointId::root_org("C.0123456789abcdef");
+    assert_eq!(gateway.presence(&unknown).await.unwrap_err().kind(), ErrorKind::Invalid);
+
+    let small = small_tree(rig.root());
+    listings(&gateway, &endpoint, &small).await;
+    deep_listings(&gateway, &endpoint, &rig).await;
+    contents(&gateway, &endpoint, &rig).await;
+    lists_of_works(&gateway, &driver(&rig, "admin"), &endpoint, &rig).await;
+    poor_users(&rig, &endpoint, &small).await;
+}
+
+async fn check_tells_what_is_wrong(rig: &Rig) {
+    let report = driver(rig, "gateway").check().await;
+    assert!(report.is_usable(), "{report}");
+    assert_eq!(report.user.as_deref(), Some("gateway"));
+    assert!(report.rights.read_results && report.rights.collect_client && report.rights.any_query);
+    assert!(report.server_version.as_deref().unwrap().starts_with("0."), "{report}");
+    assert!(report.clock_difference.unwrap().abs() < 5.0, "{report}");
+    assert!(report.orgs.iter().any(|org| org.id == "root"), "{report}");
+    println!("{report}");
+
+    let report = driver(rig, "reader").check().await;
+    assert!(report.is_usable() && !report.rights.collect_client, "{report}");
+    let report = driver(rig, "nobody").check().await;
+    assert!(report.reachable && report.problems[0].contains("does not know our user"), "{report}");
+
+    let mut config = rig.api_config("gateway");
+    config.pinned_server_name = "Other".into();
+    let report = Driver::connect(&config, Options::default()).unwrap().check().await;
+    assert!(report.problems[0].contains("another name"), "{report}");
+    let mut config = rig.api_config("gateway");
+    config.ca_certificate = config.client_cert.clone();
+    let report = Driver::connect(&config, Options::default()).unwrap().check().await;
+    assert!(report.problems[0].contains("another CA"), "{report}");
+    let mut config = rig.api_config("gateway");
+    config.api_connection_string = "127.0.0.1:9".into();
+    let report = Driver::connect(&config, Options::default()).unwrap().check().await;
+    assert!(report.problems[0].contains("nothing listens"), "{report}");
+}
+
+async fn listings(gateway: &Driver, endpoint: &EndpointId, small: &Path) {
+    let directory = path(endpoint, "auto", small);
+    assert!(gateway.held(&directory).await.unwrap().is_none(), "never listed");
+
+    let mut times = Vec::new();
+    for _ in 0..5 {
+        let begun = Instant::now();
+        let seen = run(gateway, endpoint, Work::List { directory: directory.clone(), depth: 0 }).await;
+        times.push(begun.elapsed().as_millis());
+        assert!(seen.delivered);
+        assert_eq!(seen.complaint(), None);
+        let listed = seen.only_listing();
+        assert_eq!(listed.directory, directory);
+        assert_equals_disk(&listed.rows, small);
+        assert_eq!(&*listed.observation.by, "alice");
+        assert!(listed.observation.started <= listed.observation.seen);
+    }
+    println!("one listing, ms: {times:?}");
+
+    let held = gateway.held(&directory).await.unwrap().expect("listed");
+    assert_equals_disk(&held.rows, small);
+    assert_eq!(&*held.observation.by, "alice", "the principal comes back from the server");
+
+    let empty = run(gateway, endpoint, Work::List { directory: directory.child("empty").unwrap(), depth: 0 }).await;
+    assert!(empty.only_listing().rows.is_empty());
+    assert_eq!(empty.complaint(), None);
+
+    let missing = directory.child("missing").unwrap();
+    let seen = run(gateway, endpoint, Work::List { directory: missing, depth: 0 }).await;
+    assert!(seen.listed.is_empty(), "what is missing is not empty");
+    let complaint = seen.complaint().expect("a complaint");
+    println!("a missing directory: {complaint:?}");
+    assert!(matches!(complaint.cause, Cause::Absent | Cause::Unknown));
+
+    let root = path(endpoint, "auto", Path::new("/"));
+    let seen = run(gateway, endpoint, Work::List { directory: root, depth: 0 }).await;
+    let rows = &seen.only_listing().rows;
+    assert!(rows.iter().any(|row| row.name() == "etc" && row.file_type() == FileType::Directory));
+
+    let virtual_files = path(endpoint, "auto", Path::new("/proc"));
+    let seen = run(gateway, endpoint, Work::List { directory: virtual_files, depth: 0 }).await;
+    let rows = &seen.only_listing().rows;
+    assert!(rows.iter().any(|row| row.name() == "cpuinfo" && row.size_unknown()));
+
+    let works = (0..10).map(|_| Work::List { directory: directory.clone(), depth: 0 }).collect();
+    let begun = Instant::now();
+    let jobs = gateway.submit(endpoint, delivery(works)).await.unwrap();
+    for job in &jobs {
+        assert_equals_disk(&wait(gateway, job).await.only_listing().rows, small);
+    }
+    println!("ten listings at once: {} ms", begun.elapsed().as_millis());
+
+    let unknown = EndpointId::root_org("C.0123456789abcdef");
+    let works = vec![Work::List { directory: path(&unknown, "auto", small), depth: 0 }];
+    assert_eq!(gateway.submit(&unknown, delivery(works)).await.unwrap_err().kind(), ErrorKind::Invalid);
+}
+
+async fn deep_listings(gateway: &Driver, endpoint: &EndpointId, rig: &Rig) {
+    let (top, all) = deep_tree(rig.root(), 1_000, 20);
+    let begun = Instant::now();
+    let seen = run(gateway, endpoint, Work::List { directory: path(endpoint, "auto", &top), depth: 20 }).await;
+    println!(
+        "a deep listing: {} directories, {} rows, {} before the end, {} ms",
+        seen.listed.len(),
+        seen.listed.iter().map(|listed| listed.rows.len()).sum::<usize>(),
+        seen.early,
+        begun.elapsed().as_millis()
+    );
+    assert_eq!(seen.complaint(), None);
+    let listed: BTreeMap<_, _> = seen.listed.iter().map(|listed| (listed.directory.clone(), &listed.rows)).collect();
+    assert_eq!(listed.len(), all.len());
+    for directory in &all {
+        assert_equals_disk(listed[&path(endpoint, "auto", directory)], directory);
+    }
+
+    let seen = run(gateway, endpoint, Work::List { directory: path(endpoint, "auto", &top), depth: 1 }).await;
+    let below = fs::read_dir(&top).unwrap().filter(|entry| entry.as_ref().unwrap().path().is_dir()).count();
+    assert_eq!(seen.listed.len(), 1 + below);
+
+    let big = rig.root().join("evidence/big");
+    fs::create_dir(&big).unwrap();
+    for index in 0..20_000 {
+        fs::write(big.join(format!("file_{index:06}.log")), "").unwrap();
+    }
+    let begun = Instant::now();
+    let seen = run(gateway, endpoint, Work::List { directory: path(endpoint, "auto", &big), depth: 0 }).await;
+    println!("20,000 entries: {} ms, progress {:?}", begun.elapsed().as_millis(), seen.progress);
+    assert_equals_disk(&seen.only_listing().rows, &big);
+}
+
+async fn contents(gateway: &Driver, endpoint: &EndpointId, rig: &Rig) {
+    let files = rig.root().join("evidence/files");
+    fs::create_dir(&files).unwrap();
+    let directory = path(endpoint, "auto", &files);
+    let contents = [("small.bin", noise(1, 1_000)), ("ten.bin", noise(2, 10 << 20)), ("empty.bin", Vec::new())];
+    for (name, content) in &contents {
+        fs::write(files.join(name), content).unwrap();
+        let file = directory.child(name).unwrap();
+        let begun = Instant::now();
+        let seen = run(gateway, endpoint, Work::Fetch { files: vec![file.clone()] }).await;
+        println!("{name}: {} ms", begun.elapsed().as_millis());
+        assert_eq!(seen.fetched.len(), 1);
+        assert_eq!(seen.fetched[0].file, file);
+        let fetched = seen.fetched[0].content.as_ref().unwrap();
+        assert_eq!(fetched.size, content.len() as u64);
+        assert_eq!(&read_all(gateway, fetched).await, content);
+        if content.len() > 5_000 {
+            let part = gateway.read(&fetched.location, 4_567, 1_234).await.unwrap();
+            assert_eq!(&part[..], &content[4_567..5_801]);
+        }
+    }
+    let missing = run(gateway, endpoint, Work::Fetch { files: vec![directory.child("missing").unwrap()] }).await;
+    assert_eq!(missing.fetched[0].content.as_ref().unwrap_err().cause, Cause::Unknown);
+    let not_a_file = run(gateway, endpoint, Work::Fetch { files: vec![directory.clone()] }).await;
+    assert_eq!(not_a_file.fetched[0].content.as_ref().unwrap_err().cause, Cause::Unsupported);
+    let virtual_file = path(endpoint, "auto", Path::new("/proc/version"));
+    let seen = run(gateway, endpoint, Work::Fetch { files: vec![virtual_file] }).await;
+    let fetched = seen.fetched[0].content.as_ref().unwrap();
+    assert_eq!(read_all(gateway, fetched).await, fs::read("/proc/version").unwrap());
+
+    let mut too_much = delivery(vec![Work::Fetch { files: vec![directory.child("ten.bin").unwrap()] }]);
+    too_much.limits.max_upload_bytes = 3 << 20;
+    let job = gateway.submit(endpoint, too_much).await.unwrap().remove(0);
+    let seen = wait(gateway, &job).await;
+    assert_eq!(seen.failure(), Failure::Limit);
+    assert!(seen.fetched.is_empty(), "a part of a file is no file");
+
+    run(gateway, endpoint, Work::List { directory: directory.clone(), depth: 0 }).await;
+    let held = gateway.held(&directory).await.unwrap().unwrap();
+    let collected: BTreeMap<_, _> =
+        held.collected.iter().map(|(ordinal, fetched)| (held.rows.row(*ordinal).unwrap().name(), fetched)).collect();
+    assert_eq!(collected.len(), contents.len(), "{collected:?}");
+    for (name, content) in &contents {
+        assert_eq!(&read_all(gateway, collected[name].content.as_ref().unwrap()).await, content);
+    }
+    let location = collected["small.bin"].content.as_ref().unwrap().location.clone();
+    let nowhere = vfs::backend::ContentLocation { components: [&location.components[..], &["x".into()]].concat(), ..location };
+    assert_eq!(gateway.read(&nowhere, 0, 10).await.unwrap_err().kind(), ErrorKind::Absent);
+}
+
+async fn lists_of_works(gateway: &Driver, admin: &Driver, endpoint: &EndpointId, rig: &Rig) {
+    let capabilities = gateway.capabilities(endpoint).await.unwrap();
+    assert!(capabilities.collect && !capabilities.list_many && !capabilities.fetch_many && !capabilities.ranges);
+    assert_eq!(gateway.install_artifacts().await.unwrap_err().kind(), ErrorKind::Denied);
+    admin.install_artifacts().await.unwrap();
+    let capabilities = admin.capabilities(endpoint).await.unwrap();
+    assert!(capabilities.list_many && capabilities.fetch_many && capabilities.ranges);
+
+    let top = rig.root().join("evidence");
+    let directories = ["small", "small/empty", "missing", "files"].map(|name| path(endpoint, "auto", &top.join(name)));
+    let seen = run(gateway, endpoint, Work::ListMany { directories: directories.to_vec() }).await;
+    assert_eq!(seen.listed.len(), 3);
+    for listed in &seen.listed {
+        let on_disk = PathBuf::from_iter(std::iter::once("/").chain(listed.directory.components.iter().map(AsRef::as_ref)));
+        assert_equals_disk(&listed.rows, &on_disk);
+    }
+    println!("one missing of four: {:?}", seen.complaint());
+    assert!(seen.complaint().is_some());
+
+    let files = ["ten.bin", "missing", "small.bin"].map(|name| path(endpoint, "auto", &top.join("files").join(name)));
+    let seen = run(gateway, endpoint, Work::Fetch { files: files.to_vec() }).await;
+    assert_eq!(seen.fetched.len(), 3);
+    for (fetched, name) in seen.fetched.iter().zip(["ten.bin", "missing", "small.bin"]) {
+        assert_eq!(fetched.file.name(), Some(name));
+        if name == "missing" {
+            assert!(fetched.content.is_err());
+            continue;
+        }
+        let content = fetched.content.as_ref().unwrap();
+        assert_eq!(read_all(gateway, content).await, fs::read(top.join("files").join(name)).unwrap());
+        assert_eq!(content.sha256_endpoint.as_ref().unwrap().len(), 64);
+    }
+
+    let ranges = vec![(0, 100), (5 << 20, 1 << 20), ((10 << 20) - 10, 100)];
+    let seen = run(gateway, endpoint, Work::Ranges { file: files[0].clone(), ranges: ranges.clone() }).await;
+    assert_eq!(seen.fetched.len(), 3);
+    let whole = fs::read(top.join("files/ten.bin")).unwrap();
+    for ((offset, length), fetched) in ranges.into_iter().zip(&seen.fetched) {
+        let bytes = read_all(gateway, fetched.content.as_ref().unwrap()).await;
+        let start = usize::try_from(offset).unwrap();
+        let end = whole.len().min(start + usize::try_from(length).unwrap());
+        assert_eq!(bytes, whole[start..end], "range at {offset}");
+    }
+}
+
+async fn poor_users(rig: &Rig, endpoint: &EndpointId, small: &Path) {
+    let directory = path(endpoint, "auto", small);
+    let work = Work::List { directory: directory.clone(), depth: 0 };
+    let reader = driver(rig, "reader");
+    assert_eq!(reader.submit(endpoint, delivery(vec![work.clone()])).await.unwrap_err().kind(), ErrorKind::Denied);
+    assert_equals_disk(&reader.held(&directory).await.unwrap().unwrap().rows, small);
+
+    let plain = driver(rig, "plain");
+    let begun = Instant::now();
+    let job = submit(&plain, endpoint, work.clone()).await;
+    let (first, second) = tokio::join!(wait(&plain, &job), wait(&plain, &job));
+    println!("one listing by polling: {} ms", begun.elapsed().as_millis());
+    for seen in [&first, &second] {
+        assert_equals_disk(&seen.only_listing().rows, small);
+    }
+
+    // A process that starts later sees the same.
+    let later = driver(rig, "plain");
+    let seen = wait(&later, &job).await;
+    assert_equals_disk(&seen.only_listing().rows, small);
+    assert_eq!(&*seen.only_listing().observation.by, "alice");
+
+    // Taken back.
+    let job = submit(&plain, endpoint, Work::List { directory: path(endpoint, "auto", Path::new("/usr")), depth: 9 }).await;
+    plain.cancel(&job).await.unwrap();
+    plain.cancel(&job).await.unwrap();
+    let seen = wait(&plain, &job).await;
+    println!("a cancelled listing: {:?}", seen.outcome);
+    assert!(matches!(seen.outcome, Some(Outcome::Failed { failure: Failure::Cancelled, .. })), "{:?}", seen.outcome);
+}
