@@ -12,6 +12,7 @@ use vfs::{Call, Protocol};
 use crate::client::ClientClass;
 use crate::config::Config;
 use crate::path::RequestPath;
+use crate::service::OWN;
 
 /// The form in which a client reads what is not evidence.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -95,6 +96,12 @@ impl Exchange {
     /// How the answer is to be put.
     pub(crate) fn audience(&self) -> Audience {
         let accept = self.header(&ACCEPT).unwrap_or("");
+        if let [own, api, ..] = self.path.segments()
+            && own == OWN
+            && api == "api"
+        {
+            return Audience::Json;
+        }
         if accept.split(',').any(|part| part.trim().split(';').next() == Some("application/json")) || self.asks("json")
         {
             Audience::Json

@@ -1,0 +1,13 @@
+//! The service driven over real sockets with raw HTTP, above endpoints in memory.
+#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
+
+mod api;
+mod browser;
+mod clients;
+mod content;
+mod guards;
+mod limits;
+mod listings;
+mod support;
+mod windows;
+mod xml;
