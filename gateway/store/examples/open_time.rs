@@ -23,12 +23,7 @@ fn listing(directory: u64, entries: u64) -> Vec<u8> {
         let name = format!("document-{directory:x}-{entry:05}.pdf");
         let seconds = i64::try_from(1_600_000_000 + directory * 977 + entry * 31).unwrap();
         let time = Some(Timestamp::new(seconds, 123_456_789));
-        let times = Times {
-            modified: time,
-            accessed: time,
-            changed: time,
-            born: time,
-        };
+        let times = Times { modified: time, accessed: time, changed: time, born: time };
         let pushed = rows.push(&EntryFields {
             name: &name,
             shown: None,
@@ -55,13 +50,7 @@ fn fill(state: &Path, entries: u64, per_directory: u64) {
     for number in 0..directories {
         let rows = listing(number, per_directory);
         raw += rows.len();
-        store
-            .publish(
-                key(1, u128::from(number)),
-                &directory("some-directory", 1),
-                &rows,
-            )
-            .unwrap();
+        store.publish(key(1, u128::from(number)), &directory("some-directory", 1), &rows).unwrap();
     }
     let usage = store.usage().unwrap();
     println!(
@@ -77,13 +66,8 @@ fn fill(state: &Path, entries: u64, per_directory: u64) {
 
 fn main() {
     let mut arguments = std::env::args().skip(1);
-    let state = arguments.next().map_or_else(
-        || std::env::temp_dir().join("raptorgate-open-time"),
-        PathBuf::from,
-    );
-    let entries: u64 = arguments
-        .next()
-        .map_or(1_000_000, |text| text.parse().unwrap());
+    let state = arguments.next().map_or_else(|| std::env::temp_dir().join("raptorgate-open-time"), PathBuf::from);
+    let entries: u64 = arguments.next().map_or(1_000_000, |text| text.parse().unwrap());
     let per_directory: u64 = arguments.next().map_or(100, |text| text.parse().unwrap());
     if std::env::var_os("FILL").is_some() {
         return fill(&state, entries, per_directory);
@@ -91,11 +75,7 @@ fn main() {
     for (end, die) in [("a clean end", false), ("SIGABRT", true)] {
         let _ = std::fs::remove_dir_all(&state);
         let mut child = Command::new(std::env::current_exe().unwrap());
-        child
-            .arg(&state)
-            .arg(entries.to_string())
-            .arg(per_directory.to_string())
-            .env("FILL", "1");
+        child.arg(&state).arg(entries.to_string()).arg(per_directory.to_string()).env("FILL", "1");
         if die {
             child.env("DIE", "1");
         }
@@ -119,13 +99,6 @@ fn main() {
 
 fn resident() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status
-        .lines()
-        .find_map(|line| line.strip_prefix("VmRSS:"))
-        .unwrap_or("0");
-    line.trim()
-        .trim_end_matches(" kB")
-        .parse::<u64>()
-        .unwrap_or(0)
-        / 1024
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap_or("0");
+    line.trim().trim_end_matches(" kB").parse::<u64>().unwrap_or(0) / 1024
 }

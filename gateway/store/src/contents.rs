@@ -42,10 +42,7 @@ impl ChunkRecord {
         };
         let (checksum, length) = rest.split_first_chunk::<8>()?;
         let length = u32::from_le_bytes(length.try_into().ok()?);
-        let record = ChunkRecord {
-            checksum: u64::from_le_bytes(*checksum),
-            length,
-        };
+        let record = ChunkRecord { checksum: u64::from_le_bytes(*checksum), length };
         (length as usize <= CHUNK_BYTES).then_some(record)
     }
 }
@@ -70,40 +67,23 @@ impl Contents {
     ///
     /// # Errors
     /// `Invalid` for a chunk of impossible length or place, `Backend` if the disk fails.
-    pub(crate) fn write(
-        &self,
-        content: ContentKey,
-        index: u64,
-        bytes: &[u8],
-    ) -> Result<ChunkRecord> {
+    pub(crate) fn write(&self, content: ContentKey, index: u64, bytes: &[u8]) -> Result<ChunkRecord> {
         let offset = offset(index).filter(|_| !bytes.is_empty() && bytes.len() <= CHUNK_BYTES);
         let length = u32::try_from(bytes.len()).ok();
         let (Some(offset), Some(length)) = (offset, length) else {
-            return Err(Error::invalid(
-                "a chunk has between 1 byte and 1 MiB and lies below 8 EiB",
-            ));
+            return Err(Error::invalid("a chunk has between 1 byte and 1 MiB and lies below 8 EiB"));
         };
         let path = self.path(content);
-        let file =
-            create(&path).map_err(|cause| error::disk("creating a content file", &path, &cause))?;
-        file.write_all_at(bytes, offset)
-            .map_err(|cause| error::disk("writing a content file", &path, &cause))?;
-        Ok(ChunkRecord {
-            checksum: xxh3_64(bytes),
-            length,
-        })
+        let file = create(&path).map_err(|cause| error::disk("creating a content file", &path, &cause))?;
+        file.write_all_at(bytes, offset).map_err(|cause| error::disk("writing a content file", &path, &cause))?;
+        Ok(ChunkRecord { checksum: xxh3_64(bytes), length })
     }
 
     /// Reads the chunk that `record` describes; `None` if other bytes are there than were written.
     ///
     /// # Errors
     /// `Backend` if the disk fails.
-    pub(crate) fn read(
-        &self,
-        content: ContentKey,
-        index: u64,
-        record: ChunkRecord,
-    ) -> Result<Option<Vec<u8>>> {
+    pub(crate) fn read(&self, content: ContentKey, index: u64, record: ChunkRecord) -> Result<Option<Vec<u8>>> {
         let Some(offset) = offset(index) else {
             return Ok(None);
         };
@@ -115,9 +95,7 @@ impl Contents {
                 tracing::warn!(path = %path.display(), index, "a chunk is damaged and is fetched again: its checksum does not match");
                 Ok(None)
             }
-            Err(cause)
-                if matches!(cause.kind(), ErrorKind::NotFound | ErrorKind::UnexpectedEof) =>
-            {
+            Err(cause) if matches!(cause.kind(), ErrorKind::NotFound | ErrorKind::UnexpectedEof) => {
                 tracing::warn!(path = %path.display(), index, error = %cause, "a chunk is gone and is fetched again");
                 Ok(None)
             }
@@ -129,21 +107,12 @@ impl Contents {
 /// Where a chunk begins; `None` past what files can have.
 fn offset(index: u64) -> Option<u64> {
     let offset = index.checked_mul(CHUNK_BYTES as u64)?;
-    i64::try_from(offset)
-        .ok()?
-        .checked_add(CHUNK_BYTES as i64)?;
+    i64::try_from(offset).ok()?.checked_add(CHUNK_BYTES as i64)?;
     Some(offset)
 }
 
 fn create(path: &PathBuf) -> io::Result<File> {
-    let open = || {
-        OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .mode(PRIVATE_FILE)
-            .open(path)
-    };
+    let open = || OpenOptions::new().write(true).create(true).truncate(false).mode(PRIVATE_FILE).open(path);
     match open() {
         Err(cause) if cause.kind() == ErrorKind::NotFound => {
             path.parent().map_or(Ok(()), fs::create_dir_all)?;
@@ -173,12 +142,7 @@ mod tests {
         let contents = Contents::new(directory.path().into());
         let chunk = vec![1; CHUNK_BYTES + 1];
         for (index, length) in [(0, 0), (0, CHUNK_BYTES + 1), (u64::MAX, 1), (1 << 43, 1)] {
-            assert!(
-                contents
-                    .write(ContentKey(1), index, &chunk[..length])
-                    .is_err(),
-                "{index} {length}"
-            );
+            assert!(contents.write(ContentKey(1), index, &chunk[..length]).is_err(), "{index} {length}");
         }
     }
 }

@@ -23,9 +23,7 @@ pub(crate) fn seal<T: Serialize>(record: &T) -> Result<Vec<u8>> {
 /// # Errors
 /// `Backend` if they are damaged or of another version.
 pub(crate) fn open<T: DeserializeOwned>(bytes: &[u8]) -> Result<T> {
-    let parts = bytes
-        .split_first()
-        .and_then(|(version, rest)| Some((*version, rest.split_first_chunk::<8>()?)));
+    let parts = bytes.split_first().and_then(|(version, rest)| Some((*version, rest.split_first_chunk::<8>()?)));
     let Some((VERSION, (checksum, json))) = parts else {
         return Err(damaged("it has no known format"));
     };

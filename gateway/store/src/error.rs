@@ -51,16 +51,12 @@ pub enum OpenError {
 }
 
 fn process(pid: Option<u32>) -> String {
-    pid.map(|pid| format!(" (process {pid})"))
-        .unwrap_or_default()
+    pid.map(|pid| format!(" (process {pid})")).unwrap_or_default()
 }
 
 impl OpenError {
     pub(crate) fn io(path: &Path, source: io::Error) -> OpenError {
-        OpenError::Io {
-            path: path.into(),
-            source,
-        }
+        OpenError::Io { path: path.into(), source }
     }
 }
 
@@ -77,15 +73,11 @@ pub(crate) fn disk(doing: &str, path: &Path, error: &io::Error) -> vfs::Error {
 pub(crate) fn index(doing: &str, error: &fjall::Error) -> vfs::Error {
     tracing::error!(?error, "{doing} failed");
     match error {
-        fjall::Error::Io(cause) if cause.kind() == io::ErrorKind::StorageFull => {
-            vfs::Error::backend(FULL)
-        }
+        fjall::Error::Io(cause) if cause.kind() == io::ErrorKind::StorageFull => vfs::Error::backend(FULL),
         fjall::Error::Poisoned => vfs::Error::backend(
             "the gateway's state accepts no more writes since one failed: make sure its disk works and has space, then restart the gateway",
         ),
-        _ => {
-            vfs::Error::backend("the gateway's own state could not be read or written: see its log")
-        }
+        _ => vfs::Error::backend("the gateway's own state could not be read or written: see its log"),
     }
 }
 

@@ -38,10 +38,7 @@ impl Index {
     pub(crate) fn open(state: &Path, path: &Path, options: Options) -> Result<Index, OpenError> {
         // A damaged index makes the embedded store panic in places; that must end in a sentence.
         let opened = catch_unwind(AssertUnwindSafe(|| Index::try_open(path, options)));
-        let damaged = |reason: String| OpenError::Damaged {
-            state: state.into(),
-            reason,
-        };
+        let damaged = |reason: String| OpenError::Damaged { state: state.into(), reason };
         match opened {
             Ok(Ok(index)) => Ok(index),
             Ok(Err(fjall::Error::Io(cause))) => Err(OpenError::io(path, cause)),
@@ -59,17 +56,13 @@ impl Index {
             .worker_threads(WORKERS)
             .open()?;
         let sixteenth = options.write_buffer_bytes / 16;
-        let records = |share: u64| {
-            KeyspaceCreateOptions::default().max_memtable_size(sixteenth.saturating_mul(share))
-        };
+        let records = |share: u64| KeyspaceCreateOptions::default().max_memtable_size(sixteenth.saturating_mul(share));
         let separated = KvSeparationOptions::default()
             .separation_threshold(SEPARATE_BYTES)
             .compression(fjall::CompressionType::None);
         Ok(Index {
             directories: database.keyspace("directories", || records(4))?,
-            listings: database.keyspace("listings", || {
-                records(6).with_kv_separation(Some(separated))
-            })?,
+            listings: database.keyspace("listings", || records(6).with_kv_separation(Some(separated)))?,
             files: database.keyspace("files", || records(3))?,
             endpoints: database.keyspace("endpoints", || records(1))?,
             chunks: database.keyspace("chunks", || records(1))?,

@@ -16,10 +16,7 @@ pub(crate) fn directory(key: DirectoryKey) -> [u8; 24] {
 pub(crate) fn parse_directory(bytes: &[u8]) -> Option<DirectoryKey> {
     let (export, own) = bytes.split_first_chunk::<8>()?;
     let own: [u8; 16] = own.try_into().ok()?;
-    Some(DirectoryKey {
-        export: u64::from_be_bytes(*export),
-        own: Identity::from_bytes(own),
-    })
+    Some(DirectoryKey { export: u64::from_be_bytes(*export), own: Identity::from_bytes(own) })
 }
 
 /// `export | own | generation`.

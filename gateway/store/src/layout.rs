@@ -28,10 +28,7 @@ impl Layout {
         make_private(state)?;
         let lock = lock(state)?;
         check_format(state)?;
-        let layout = Layout {
-            state: state.into(),
-            _lock: lock,
-        };
+        let layout = Layout { state: state.into(), _lock: lock };
         make_private(&layout.content())?;
         Ok(layout)
     }
@@ -78,10 +75,7 @@ fn lock(state: &Path) -> Result<File, OpenError> {
             let mut text = String::new();
             let read = Read::take(&file, 32).read_to_string(&mut text);
             let pid = read.ok().and_then(|_| text.trim().parse().ok());
-            return Err(OpenError::InUse {
-                state: state.into(),
-                pid,
-            });
+            return Err(OpenError::InUse { state: state.into(), pid });
         }
         Err(TryLockError::Error(error)) => return Err(failed(error)),
     }
@@ -94,11 +88,9 @@ fn check_format(state: &Path) -> Result<(), OpenError> {
     let path = state.join("format");
     match fs::read_to_string(&path) {
         Ok(found) if found == FORMAT => Ok(()),
-        Ok(found) => Err(OpenError::Format {
-            state: state.into(),
-            found: found.trim_end().into(),
-            expected: FORMAT.trim_end(),
-        }),
+        Ok(found) => {
+            Err(OpenError::Format { state: state.into(), found: found.trim_end().into(), expected: FORMAT.trim_end() })
+        }
         Err(error) if error.kind() == ErrorKind::NotFound => write_whole(&path, FORMAT.as_bytes()),
         Err(error) => Err(OpenError::io(&path, error)),
     }
@@ -108,12 +100,8 @@ fn check_format(state: &Path) -> Result<(), OpenError> {
 pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), OpenError> {
     let unfinished = path.with_extension("new");
     let write = || {
-        let mut file = OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .mode(PRIVATE_FILE)
-            .open(&unfinished)?;
+        let mut file =
+            OpenOptions::new().write(true).create(true).truncate(true).mode(PRIVATE_FILE).open(&unfinished)?;
         file.write_all(bytes)?;
         file.sync_all()?;
         fs::rename(&unfinished, path)
@@ -130,10 +118,7 @@ mod tests {
         let state = tempfile::tempdir().unwrap();
         let first = Layout::claim(state.path()).unwrap();
         let refusal = Layout::claim(state.path()).unwrap_err();
-        assert!(
-            matches!(&refusal, OpenError::InUse { pid, .. } if *pid == Some(std::process::id())),
-            "{refusal}"
-        );
+        assert!(matches!(&refusal, OpenError::InUse { pid, .. } if *pid == Some(std::process::id())), "{refusal}");
         drop(first);
         Layout::claim(state.path()).unwrap();
     }
@@ -144,10 +129,7 @@ mod tests {
         let path = state.path().join("format");
         fs::write(&path, "raptorgate state 99\n").unwrap();
         let refusal = Layout::claim(state.path()).unwrap_err().to_string();
-        assert!(
-            refusal.contains("state 99") && refusal.contains("state 1"),
-            "{refusal}"
-        );
+        assert!(refusal.contains("state 99") && refusal.contains("state 1"), "{refusal}");
         assert_eq!(fs::read_to_string(&path).unwrap(), "raptorgate state 99\n");
     }
 
@@ -158,16 +140,10 @@ mod tests {
         let state = parent.path().join("a/state");
         let layout = Layout::claim(&state).unwrap();
         for directory in [&state, &layout.content()] {
-            assert_eq!(
-                fs::metadata(directory).unwrap().permissions().mode() & 0o777,
-                0o700
-            );
+            assert_eq!(fs::metadata(directory).unwrap().permissions().mode() & 0o777, 0o700);
         }
         for file in ["lock", "format"] {
-            assert_eq!(
-                fs::metadata(state.join(file)).unwrap().permissions().mode() & 0o777,
-                0o600
-            );
+            assert_eq!(fs::metadata(state.join(file)).unwrap().permissions().mode() & 0o777, 0o600);
         }
     }
 }

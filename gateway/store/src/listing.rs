@@ -26,17 +26,11 @@ pub(crate) enum Damage {
 /// # Errors
 /// `Backend` past [`MAX_BYTES`].
 pub(crate) fn compress(rows: &[u8]) -> Result<Vec<u8>> {
-    let length = u32::try_from(rows.len())
-        .ok()
-        .filter(|_| rows.len() <= MAX_BYTES);
-    let length =
-        length.ok_or_else(|| Error::backend("the listing is too large for the gateway's state"))?;
+    let length = u32::try_from(rows.len()).ok().filter(|_| rows.len() <= MAX_BYTES);
+    let length = length.ok_or_else(|| Error::backend("the listing is too large for the gateway's state"))?;
     let compressed = lz4_flex::block::compress(rows);
-    let (method, body) = if compressed.len() < rows.len() {
-        (LZ4, Cow::Owned(compressed))
-    } else {
-        (PLAIN, Cow::Borrowed(rows))
-    };
+    let (method, body) =
+        if compressed.len() < rows.len() { (LZ4, Cow::Owned(compressed)) } else { (PLAIN, Cow::Borrowed(rows)) };
     let mut bytes = Vec::with_capacity(HEADER + body.len());
     bytes.push(method);
     bytes.extend_from_slice(&length.to_le_bytes());
@@ -59,11 +53,7 @@ pub(crate) fn decompress(bytes: &[u8]) -> Result<Bytes, Damage> {
         // LZ4 never shrinks below 1/255, so a wrong length cannot make us allocate much more than is there.
         LZ4 if length <= MAX_BYTES.min(body.len().saturating_mul(256)) => {
             let rows = lz4_flex::block::decompress(body, length).map_err(|_| Damage::Format)?;
-            if rows.len() == length {
-                Ok(rows.into())
-            } else {
-                Err(Damage::Format)
-            }
+            if rows.len() == length { Ok(rows.into()) } else { Err(Damage::Format) }
         }
         _ => Err(Damage::Format),
     }

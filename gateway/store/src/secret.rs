@@ -35,22 +35,16 @@ pub fn secret(state: &Path) -> Result<[u8; LENGTH], OpenError> {
 }
 
 fn checked(path: &Path, bytes: &[u8]) -> Result<[u8; LENGTH], OpenError> {
-    let wrong = |reason: String| OpenError::Secret {
-        path: path.into(),
-        reason,
-    };
-    let mode = fs::metadata(path)
-        .map_err(|error| OpenError::io(path, error))?
-        .permissions()
-        .mode()
-        & 0o7777;
+    let wrong = |reason: String| OpenError::Secret { path: path.into(), reason };
+    let mode = fs::metadata(path).map_err(|error| OpenError::io(path, error))?.permissions().mode() & 0o7777;
     if mode & 0o077 != 0 {
-        return Err(wrong(format!(
-            "may be read by others (mode {mode:04o}): run `chmod 600` on it"
-        )));
+        return Err(wrong(format!("may be read by others (mode {mode:04o}): run `chmod 600` on it")));
     }
     bytes.try_into().map_err(|_| {
-        wrong(format!("has {} bytes instead of {LENGTH}: restore it from a backup, or remove it and mount again everywhere", bytes.len()))
+        wrong(format!(
+            "has {} bytes instead of {LENGTH}: restore it from a backup, or remove it and mount again everywhere",
+            bytes.len()
+        ))
     })
 }
 
@@ -65,14 +59,7 @@ mod tests {
         let first = secret(&state).unwrap();
         assert_eq!(secret(&state).unwrap(), first);
         assert_ne!(first, [0; LENGTH]);
-        assert_eq!(
-            fs::metadata(state.join("secret"))
-                .unwrap()
-                .permissions()
-                .mode()
-                & 0o777,
-            0o600
-        );
+        assert_eq!(fs::metadata(state.join("secret")).unwrap().permissions().mode() & 0o777, 0o600);
     }
 
     #[test]
@@ -81,12 +68,7 @@ mod tests {
         let path = state.path().join("secret");
         for length in [0, 31, 33] {
             layout::write_whole(&path, &vec![7; length]).unwrap();
-            assert!(
-                secret(state.path())
-                    .unwrap_err()
-                    .to_string()
-                    .contains(&format!("{length} bytes"))
-            );
+            assert!(secret(state.path()).unwrap_err().to_string().contains(&format!("{length} bytes")));
             assert_eq!(fs::read(&path).unwrap().len(), length);
         }
     }
@@ -97,11 +79,6 @@ mod tests {
         secret(state.path()).unwrap();
         let path = state.path().join("secret");
         fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
-        assert!(
-            secret(state.path())
-                .unwrap_err()
-                .to_string()
-                .contains("chmod 600")
-        );
+        assert!(secret(state.path()).unwrap_err().to_string().contains("chmod 600"));
     }
 }

@@ -15,11 +15,8 @@ use vfs::store::{CHUNK_BYTES, ContentKey, DirectoryKey, Store};
 const STATE: &str = "RAPTORGATE_STORE_KILL_TEST";
 const KILLS: u64 = 12;
 /// Small buffers, so that flushes and compactions are under way when the signal comes.
-const OPTIONS: Options = Options {
-    cache_bytes: 1 << 20,
-    write_buffer_bytes: 2 << 20,
-    sync_interval: std::time::Duration::from_millis(50),
-};
+const OPTIONS: Options =
+    Options { cache_bytes: 1 << 20, write_buffer_bytes: 2 << 20, sync_interval: std::time::Duration::from_millis(50) };
 
 fn busy_directory() -> DirectoryKey {
     key(1, 1)
@@ -30,36 +27,17 @@ fn rows(round: u32) -> Vec<u8> {
 }
 
 fn chunk(round: u32) -> Vec<u8> {
-    noise(
-        u64::from(round) << 32,
-        if round.is_multiple_of(3) {
-            CHUNK_BYTES
-        } else {
-            100_000
-        },
-    )
+    noise(u64::from(round) << 32, if round.is_multiple_of(3) { CHUNK_BYTES } else { 100_000 })
 }
 
 /// One round of the writer; everything in it depends on `round` only.
 fn write(store: &DiskStore, round: u32) {
-    store
-        .publish(busy_directory(), &directory("busy", round), &rows(round))
-        .unwrap();
-    let children: Vec<_> = (0..50)
-        .map(|child| {
-            (
-                key(2, u128::from(round) * 100 + child),
-                directory("child", 0),
-            )
-        })
-        .collect();
+    store.publish(busy_directory(), &directory("busy", round), &rows(round)).unwrap();
+    let children: Vec<_> =
+        (0..50).map(|child| (key(2, u128::from(round) * 100 + child), directory("child", 0))).collect();
     store.put_directories(&children).unwrap();
-    store
-        .put_chunk(ContentKey(7), u64::from(round), &chunk(round))
-        .unwrap();
-    store
-        .put_file(busy_directory(), Identity(round.into()), &file(round))
-        .unwrap();
+    store.put_chunk(ContentKey(7), u64::from(round), &chunk(round)).unwrap();
+    store.put_file(busy_directory(), Identity(round.into()), &file(round)).unwrap();
 }
 
 /// Everything up to `told` is there, and `told + 1` whole or not at all.
@@ -69,19 +47,10 @@ fn verify(store: &DiskStore, told: u32) -> u32 {
         assert_eq!(record, directory("busy", record.generation));
         record.generation
     });
-    assert!(
-        found == told || found == told + 1,
-        "told {told}, found {found}"
-    );
-    for generation in [found, found.saturating_sub(1)]
-        .into_iter()
-        .filter(|generation| *generation > 0)
-    {
+    assert!(found == told || found == told + 1, "told {told}, found {found}");
+    for generation in [found, found.saturating_sub(1)].into_iter().filter(|generation| *generation > 0) {
         let stored = store.rows(busy_directory(), generation).unwrap();
-        assert!(
-            stored.is_some_and(|stored| stored == rows(generation)),
-            "rows of generation {generation}"
-        );
+        assert!(stored.is_some_and(|stored| stored == rows(generation)), "rows of generation {generation}");
     }
     for round in 1..=found {
         match store.chunk(ContentKey(7), round.into()).unwrap() {
@@ -89,9 +58,7 @@ fn verify(store: &DiskStore, told: u32) -> u32 {
             None => assert!(round > told, "chunk {round} is gone"),
         }
         for child in 0..50 {
-            let child = store
-                .directory(key(2, u128::from(round) * 100 + child))
-                .unwrap();
+            let child = store.directory(key(2, u128::from(round) * 100 + child)).unwrap();
             assert!(child.is_some() || round > told, "children of {round}");
         }
     }
@@ -118,10 +85,7 @@ fn writer() {
         return;
     };
     let store = DiskStore::open(Path::new(&state), OPTIONS).unwrap();
-    let first = store
-        .directory(busy_directory())
-        .unwrap()
-        .map_or(1, |record| record.generation);
+    let first = store.directory(busy_directory()).unwrap().map_or(1, |record| record.generation);
     for round in first.. {
         // The round that was under way is written again: all writes can be repeated.
         write(&store, round);
@@ -137,9 +101,7 @@ fn kill_after(state: &PathBuf, rounds: usize) -> u32 {
         .spawn()
         .unwrap();
     let lines = BufReader::new(child.stdout.take().unwrap()).lines();
-    let mut told = lines
-        .map_while(Result::ok)
-        .filter_map(|line| line.strip_prefix("told ")?.parse::<u32>().ok());
+    let mut told = lines.map_while(Result::ok).filter_map(|line| line.strip_prefix("told ")?.parse::<u32>().ok());
     let mut last = told.nth(rounds).expect("the writer died by itself");
     child.kill().unwrap();
     // What it said between our reading and its death counts too.
@@ -159,9 +121,6 @@ fn a_killed_writer_leaves_a_state_that_opens_with_all_it_was_told_and_nothing_by
         let told = kill_after(&path, rounds);
         let store = DiskStore::open(&path, OPTIONS).unwrap();
         let found = verify(&store, told);
-        assert_eq!(
-            store.usage().unwrap().content_bytes / (50 << 10) > 0,
-            found > 0
-        );
+        assert_eq!(store.usage().unwrap().content_bytes / (50 << 10) > 0, found > 0);
     }
 }

@@ -15,28 +15,10 @@ use vfs::store::{CHUNK_BYTES, ContentKey, DirectoryKey, DirectoryRecord, FileRec
 #[derive(Debug, Clone)]
 enum Operation {
     PutDirectories(Vec<(u64, u128, String)>),
-    Publish {
-        export: u64,
-        own: u128,
-        skip: u32,
-        rows: Vec<u8>,
-    },
-    PutFile {
-        export: u64,
-        own: u128,
-        file: u128,
-        version: u32,
-    },
-    PutEndpoint {
-        client: u32,
-        hostname: String,
-    },
-    PutChunk {
-        content: u128,
-        index: u64,
-        seed: u64,
-        length: usize,
-    },
+    Publish { export: u64, own: u128, skip: u32, rows: Vec<u8> },
+    PutFile { export: u64, own: u128, file: u128, version: u32 },
+    PutEndpoint { client: u32, hostname: String },
+    PutChunk { content: u128, index: u64, seed: u64, length: usize },
     Reopen,
 }
 
@@ -67,9 +49,7 @@ struct Model {
 
 impl Model {
     fn generation(&self, key: DirectoryKey) -> u32 {
-        self.directories
-            .get(&key)
-            .map_or(0, |record| record.generation)
+        self.directories.get(&key).map_or(0, |record| record.generation)
     }
 
     fn apply(&mut self, store: &DiskStore, operation: Operation) {
@@ -84,12 +64,7 @@ impl Model {
                 store.put_directories(&records).unwrap();
                 self.directories.extend(records);
             }
-            Operation::Publish {
-                export,
-                own,
-                skip,
-                rows,
-            } => {
+            Operation::Publish { export, own, skip, rows } => {
                 let key = key(export, own);
                 let record = directory("published", self.generation(key) + skip);
                 store.publish(key, &record, &rows).unwrap();
@@ -100,12 +75,7 @@ impl Model {
                 }
                 self.directories.insert(key, record);
             }
-            Operation::PutFile {
-                export,
-                own,
-                file: of,
-                version,
-            } => {
+            Operation::PutFile { export, own, file: of, version } => {
                 let (key, own, record) = (key(export, own), Identity(of), file(version));
                 store.put_file(key, own, &record).unwrap();
                 self.files.insert((key, own), record);
@@ -113,15 +83,9 @@ impl Model {
             Operation::PutEndpoint { client, hostname } => {
                 let endpoint = endpoint(client, &hostname);
                 store.put_endpoint(&endpoint).unwrap();
-                self.endpoints
-                    .insert(endpoint.id.client_id.to_string(), endpoint);
+                self.endpoints.insert(endpoint.id.client_id.to_string(), endpoint);
             }
-            Operation::PutChunk {
-                content,
-                index,
-                seed,
-                length,
-            } => {
+            Operation::PutChunk { content, index, seed, length } => {
                 let bytes = noise(seed, length);
                 store.put_chunk(ContentKey(content), index, &bytes).unwrap();
                 self.chunks.insert((ContentKey(content), index), bytes);
@@ -133,20 +97,11 @@ impl Model {
     fn check(&self, store: &DiskStore) -> Result<(), TestCaseError> {
         for export in 0..3 {
             let mut visited = BTreeMap::new();
-            store
-                .each_directory(export, &mut |key, record| {
-                    visited.insert(key, record).is_none()
-                })
-                .unwrap();
-            let listed = |(key, record): &(&DirectoryKey, &DirectoryRecord)| {
-                key.export == export && record.listing.is_some()
-            };
-            let expected: BTreeMap<_, _> = self
-                .directories
-                .iter()
-                .filter(listed)
-                .map(|(key, record)| (*key, record.clone()))
-                .collect();
+            store.each_directory(export, &mut |key, record| visited.insert(key, record).is_none()).unwrap();
+            let listed =
+                |(key, record): &(&DirectoryKey, &DirectoryRecord)| key.export == export && record.listing.is_some();
+            let expected: BTreeMap<_, _> =
+                self.directories.iter().filter(listed).map(|(key, record)| (*key, record.clone())).collect();
             prop_assert_eq!(visited, expected);
             for own in 0..6 {
                 let key = key(export, own);
@@ -154,14 +109,8 @@ impl Model {
                 prop_assert_eq!(record.as_ref(), self.directories.get(&key));
                 let kept = self.rows.get(&key).map_or(&[][..], Vec::as_slice);
                 for generation in 0..=self.generation(key) + 1 {
-                    let expected = kept
-                        .iter()
-                        .find(|(of, _)| *of == generation)
-                        .map(|(_, rows)| rows.clone());
-                    prop_assert_eq!(
-                        store.rows(key, generation).unwrap().map(Vec::from),
-                        expected
-                    );
+                    let expected = kept.iter().find(|(of, _)| *of == generation).map(|(_, rows)| rows.clone());
+                    prop_assert_eq!(store.rows(key, generation).unwrap().map(Vec::from), expected);
                 }
                 let expected: Vec<_> = self
                     .files
@@ -174,30 +123,18 @@ impl Model {
         }
         let mut endpoints = store.endpoints().unwrap();
         endpoints.sort_by_key(|endpoint| endpoint.id.client_id.clone());
-        prop_assert_eq!(
-            endpoints,
-            self.endpoints.values().cloned().collect::<Vec<_>>()
-        );
+        prop_assert_eq!(endpoints, self.endpoints.values().cloned().collect::<Vec<_>>());
         for content in (0..4).map(ContentKey) {
             let here = self.chunks.keys().filter(|(of, _)| *of == content).count();
             prop_assert_eq!(store.chunk_count(content).unwrap(), here as u64);
             for index in 0..5 {
                 let chunk = store.chunk(content, index).unwrap();
-                prop_assert_eq!(
-                    chunk.as_deref(),
-                    self.chunks.get(&(content, index)).map(Vec::as_slice)
-                );
+                prop_assert_eq!(chunk.as_deref(), self.chunks.get(&(content, index)).map(Vec::as_slice));
             }
         }
         let usage = store.usage().unwrap();
         prop_assert_eq!(usage.directories, self.directories.len() as u64);
-        prop_assert_eq!(
-            usage.content_bytes,
-            self.chunks
-                .values()
-                .map(|bytes| bytes.len() as u64)
-                .sum::<u64>()
-        );
+        prop_assert_eq!(usage.content_bytes, self.chunks.values().map(|bytes| bytes.len() as u64).sum::<u64>());
         Ok(())
     }
 }

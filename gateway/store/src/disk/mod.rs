@@ -38,11 +38,7 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Options {
-        Options {
-            cache_bytes: 16 << 20,
-            write_buffer_bytes: 16 << 20,
-            sync_interval: Duration::from_secs(5),
-        }
+        Options { cache_bytes: 16 << 20, write_buffer_bytes: 16 << 20, sync_interval: Duration::from_secs(5) }
     }
 }
 
@@ -59,10 +55,7 @@ pub struct DiskStore {
 
 impl std::fmt::Debug for DiskStore {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter
-            .debug_struct("DiskStore")
-            .field("state", &self._layout.state())
-            .finish_non_exhaustive()
+        formatter.debug_struct("DiskStore").field("state", &self._layout.state()).finish_non_exhaustive()
     }
 }
 
@@ -74,10 +67,8 @@ impl DiskStore {
     pub fn open(directory: &Path, options: Options) -> Result<DiskStore, OpenError> {
         let layout = Layout::claim(directory)?;
         let index = Arc::new(Index::open(layout.state(), &layout.index(), options)?);
-        let counters = Counters::take(&index).map_err(|reason| OpenError::Damaged {
-            state: layout.state().into(),
-            reason: reason.to_string(),
-        })?;
+        let counters = Counters::take(&index)
+            .map_err(|reason| OpenError::Damaged { state: layout.state().into(), reason: reason.to_string() })?;
         Ok(DiskStore {
             syncer: Syncer::start(index.clone(), options.sync_interval)
                 .map_err(|cause| OpenError::io(directory, cause))?,
@@ -112,9 +103,7 @@ impl DiskStore {
     }
 
     fn commit(&self, doing: &str, batch: fjall::OwnedWriteBatch) -> Result<()> {
-        batch
-            .commit()
-            .map_err(|cause| error::index(doing, &cause))?;
+        batch.commit().map_err(|cause| error::index(doing, &cause))?;
         self.syncer.written();
         Ok(())
     }
@@ -137,15 +126,8 @@ impl Store for DiskStore {
                     [0, 0]
                 }
             };
-            let stored = StoredDirectory {
-                generations: kept,
-                record: record.clone(),
-            };
-            batch.insert(
-                &self.index.directories,
-                key::directory(*key),
-                envelope::seal(&stored)?,
-            );
+            let stored = StoredDirectory { generations: kept, record: record.clone() };
+            batch.insert(&self.index.directories, key::directory(*key), envelope::seal(&stored)?);
         }
         self.commit("writing directories", batch)?;
         if let Some(counters) = counters.as_mut() {
@@ -159,27 +141,14 @@ impl Store for DiskStore {
         let mut counters = self.counting();
         let mut batch = self.index.database.batch();
         let before = self.stored(key)?;
-        let (generations, dropped) = records::next_generations(
-            before.as_ref().map_or([0, 0], |stored| stored.generations),
-            record.generation,
-        );
+        let (generations, dropped) =
+            records::next_generations(before.as_ref().map_or([0, 0], |stored| stored.generations), record.generation);
         if let Some(dropped) = dropped {
             batch.remove(&self.index.listings, key::rows(key, dropped));
         }
-        let stored = StoredDirectory {
-            generations,
-            record: record.clone(),
-        };
-        batch.insert(
-            &self.index.directories,
-            key::directory(key),
-            envelope::seal(&stored)?,
-        );
-        batch.insert(
-            &self.index.listings,
-            key::rows(key, record.generation),
-            rows,
-        );
+        let stored = StoredDirectory { generations, record: record.clone() };
+        batch.insert(&self.index.directories, key::directory(key), envelope::seal(&stored)?);
+        batch.insert(&self.index.listings, key::rows(key, record.generation), rows);
         self.commit("publishing a listing", batch)?;
         if let Some(counters) = counters.as_mut() {
             counters.add_directories(before.is_none().into());
@@ -208,8 +177,7 @@ impl Store for DiskStore {
         let mut files = Vec::new();
         for entry in self.index.files.prefix(key::directory(directory)) {
             let (key, bytes) = entry.into_inner().map_err(failed)?;
-            let own = key::parse_file(&key)
-                .ok_or_else(|| Error::backend("a key of the gateway's state is damaged"))?;
+            let own = key::parse_file(&key).ok_or_else(|| Error::backend("a key of the gateway's state is damaged"))?;
             files.push((own, envelope::open(&bytes)?));
         }
         Ok(files)
@@ -217,36 +185,21 @@ impl Store for DiskStore {
 
     fn put_file(&self, directory: DirectoryKey, own: Identity, record: &FileRecord) -> Result<()> {
         let mut batch = self.index.database.batch();
-        batch.insert(
-            &self.index.files,
-            key::file(directory, own),
-            envelope::seal(record)?,
-        );
+        batch.insert(&self.index.files, key::file(directory, own), envelope::seal(record)?);
         self.commit("writing a file's record", batch)
     }
 
-    fn each_directory(
-        &self,
-        export: u64,
-        visit: &mut dyn FnMut(DirectoryKey, DirectoryRecord) -> bool,
-    ) -> Result<()> {
+    fn each_directory(&self, export: u64, visit: &mut dyn FnMut(DirectoryKey, DirectoryRecord) -> bool) -> Result<()> {
         let mut damaged = None;
         for entry in self.index.directories.prefix(export.to_be_bytes()) {
-            let (key, bytes) = entry
-                .into_inner()
-                .map_err(|cause| error::index("reading directories", &cause))?;
-            match (
-                key::parse_directory(&key),
-                envelope::open::<StoredDirectory>(&bytes),
-            ) {
+            let (key, bytes) = entry.into_inner().map_err(|cause| error::index("reading directories", &cause))?;
+            match (key::parse_directory(&key), envelope::open::<StoredDirectory>(&bytes)) {
                 (Some(key), Ok(stored)) => {
                     if stored.record.listing.is_some() && !visit(key, stored.record) {
                         return Ok(());
                     }
                 }
-                (None, _) => {
-                    damaged = Some(Error::backend("a key of the gateway's state is damaged"))
-                }
+                (None, _) => damaged = Some(Error::backend("a key of the gateway's state is damaged")),
                 (_, Err(error)) => damaged = Some(error),
             }
         }
@@ -257,9 +210,7 @@ impl Store for DiskStore {
     fn endpoints(&self) -> Result<Vec<Endpoint>> {
         let mut endpoints = Vec::new();
         for entry in self.index.endpoints.iter() {
-            let bytes = entry
-                .value()
-                .map_err(|cause| error::index("reading endpoints", &cause))?;
+            let bytes = entry.value().map_err(|cause| error::index("reading endpoints", &cause))?;
             // The server names them all again within seconds: one damaged record must not stop the start.
             if let Ok(endpoint) = envelope::open(&bytes) {
                 endpoints.push(endpoint);
@@ -270,11 +221,7 @@ impl Store for DiskStore {
 
     fn put_endpoint(&self, endpoint: &Endpoint) -> Result<()> {
         let mut batch = self.index.database.batch();
-        batch.insert(
-            &self.index.endpoints,
-            key::endpoint(&endpoint.id),
-            envelope::seal(endpoint)?,
-        );
+        batch.insert(&self.index.endpoints, key::endpoint(&endpoint.id), envelope::seal(endpoint)?);
         self.commit("writing an endpoint", batch)
     }
 
@@ -286,11 +233,7 @@ impl Store for DiskStore {
             .map_err(|cause| error::index("reading a chunk's checksum", &cause))?;
         let Some(bytes) = bytes else { return Ok(None) };
         let Some(record) = ChunkRecord::from_bytes(&bytes) else {
-            tracing::warn!(
-                ?content,
-                index,
-                "the checksum of a chunk is damaged, so the chunk is fetched again"
-            );
+            tracing::warn!(?content, index, "the checksum of a chunk is damaged, so the chunk is fetched again");
             return Ok(None);
         };
         Ok(self.contents.read(content, index, record)?.map(Bytes::from))
@@ -302,8 +245,7 @@ impl Store for DiskStore {
         let mut counters = self.counting();
         if let Some(counters) = counters.as_mut() {
             let before = self.index.chunks.get(key);
-            let before =
-                before.map_err(|cause| error::index("reading a chunk's checksum", &cause))?;
+            let before = before.map_err(|cause| error::index("reading a chunk's checksum", &cause))?;
             let before = before.and_then(|bytes| ChunkRecord::from_bytes(&bytes));
             counters.replace_content(before.map_or(0, ChunkRecord::length), record.length());
         }
@@ -315,9 +257,7 @@ impl Store for DiskStore {
     fn chunk_count(&self, content: ContentKey) -> Result<u64> {
         let mut count = 0;
         for entry in self.index.chunks.prefix(content.0.to_be_bytes()) {
-            entry
-                .key()
-                .map_err(|cause| error::index("counting chunks", &cause))?;
+            entry.key().map_err(|cause| error::index("counting chunks", &cause))?;
             count += 1;
         }
         Ok(count)
@@ -331,13 +271,8 @@ impl Store for DiskStore {
         };
         drop(counters);
         let listing_bytes = self.index.database.disk_space();
-        let listing_bytes =
-            listing_bytes.map_err(|cause| error::index("measuring the state", &cause))?;
-        Ok(Usage {
-            directories: counted.directories,
-            listing_bytes,
-            content_bytes: counted.content_bytes,
-        })
+        let listing_bytes = listing_bytes.map_err(|cause| error::index("measuring the state", &cause))?;
+        Ok(Usage { directories: counted.directories, listing_bytes, content_bytes: counted.content_bytes })
     }
 }
 

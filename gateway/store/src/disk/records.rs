@@ -50,18 +50,14 @@ impl Counters {
     /// Counts. Reads the key of every directory and the record of every chunk.
     pub(crate) fn count(index: &Index) -> Result<Counters> {
         let failed = |cause: fjall::Error| error::index("counting what the state holds", &cause);
-        let mut counters = Counters {
-            directories: 0,
-            content_bytes: 0,
-        };
+        let mut counters = Counters { directories: 0, content_bytes: 0 };
         for entry in index.directories.iter() {
             entry.key().map_err(failed)?;
             counters.directories += 1;
         }
         for entry in index.chunks.iter() {
             let bytes = entry.value().map_err(failed)?;
-            counters.content_bytes +=
-                ChunkRecord::from_bytes(&bytes).map_or(0, ChunkRecord::length);
+            counters.content_bytes += ChunkRecord::from_bytes(&bytes).map_or(0, ChunkRecord::length);
         }
         Ok(counters)
     }
@@ -82,10 +78,7 @@ impl Counters {
     fn from_bytes(bytes: &[u8]) -> Option<Counters> {
         let (directories, rest) = bytes.split_first_chunk::<8>()?;
         let content_bytes = u64::from_le_bytes(rest.try_into().ok()?);
-        Some(Counters {
-            directories: u64::from_le_bytes(*directories),
-            content_bytes,
-        })
+        Some(Counters { directories: u64::from_le_bytes(*directories), content_bytes })
     }
 
     pub(crate) fn add_directories(&mut self, added: u64) {
@@ -93,10 +86,7 @@ impl Counters {
     }
 
     pub(crate) fn replace_content(&mut self, before: u64, now: u64) {
-        self.content_bytes = self
-            .content_bytes
-            .saturating_sub(before)
-            .saturating_add(now);
+        self.content_bytes = self.content_bytes.saturating_sub(before).saturating_add(now);
     }
 }
 

@@ -34,14 +34,8 @@ impl Syncer {
                 }
             }
         };
-        let thread = thread::Builder::new()
-            .name("store sync".into())
-            .spawn(run)?;
-        Ok(Syncer {
-            dirty,
-            stop: Some(stop),
-            thread: Some(thread),
-        })
+        let thread = thread::Builder::new().name("store sync".into()).spawn(run)?;
+        Ok(Syncer { dirty, stop: Some(stop), thread: Some(thread) })
     }
 
     /// Something was written.

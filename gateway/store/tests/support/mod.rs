@@ -6,40 +6,24 @@ use vfs::backend::{ContentLocation, Observation};
 use vfs::endpoint::{Endpoint, EndpointId, System};
 use vfs::node::Identity;
 use vfs::path::EndpointPath;
-use vfs::store::{
-    Collected, DirectoryKey, DirectoryRecord, FileRecord, IdentityText, ListingRecord, Place,
-};
+use vfs::store::{Collected, DirectoryKey, DirectoryRecord, FileRecord, IdentityText, ListingRecord, Place};
 use vfs::timestamp::Timestamp;
 
 /// The directory number `own` of endpoint number `export`.
 pub fn key(export: u64, own: u128) -> DirectoryKey {
-    DirectoryKey {
-        export,
-        own: Identity(own),
-    }
+    DirectoryKey { export, own: Identity(own) }
 }
 
 /// Seen at `seconds`.
 pub fn observation(seconds: i64) -> Observation {
     let at = Timestamp::new(seconds, 7);
-    Observation {
-        job: format!("F.{seconds}").into(),
-        by: "analyst".into(),
-        started: at,
-        seen: at,
-        first_row: 3,
-    }
+    Observation { job: format!("F.{seconds}").into(), by: "analyst".into(), started: at, seen: at, first_row: 3 }
 }
 
 /// A directory; listed if `generation` is not 0.
 pub fn directory(name: &str, generation: u32) -> DirectoryRecord {
-    let path = EndpointPath::accessor_root(EndpointId::root_org("C.1"), "auto")
-        .child(name)
-        .expect("a good name");
-    let listing = ListingRecord {
-        observation: observation(i64::from(generation)),
-        entries: generation,
-    };
+    let path = EndpointPath::accessor_root(EndpointId::root_org("C.1"), "auto").child(name).expect("a good name");
+    let listing = ListingRecord { observation: observation(i64::from(generation)), entries: generation };
     DirectoryRecord {
         parent: IdentityText(Identity::ROOT),
         place: Place::Endpoint(path),
@@ -58,10 +42,7 @@ pub fn file(version: u32) -> FileRecord {
             listed_size: 5,
             listed_modified: Some(Timestamp::new(1, 2)),
             size: 5,
-            location: ContentLocation {
-                org: "root".into(),
-                components: vec!["clients".into(), "C.1".into()],
-            },
+            location: ContentLocation { org: "root".into(), components: vec!["clients".into(), "C.1".into()] },
             sparse: false,
             observation: observation(9),
             sha256_endpoint: None,
@@ -74,10 +55,7 @@ pub fn file(version: u32) -> FileRecord {
 #[allow(dead_code)] // not every test binary needs it
 pub fn endpoint(client: u32, hostname: &str) -> Endpoint {
     Endpoint {
-        id: EndpointId {
-            org: Arc::from("root"),
-            client_id: format!("C.{client}").into(),
-        },
+        id: EndpointId { org: Arc::from("root"), client_id: format!("C.{client}").into() },
         hostname: hostname.into(),
         system: System::Linux,
         agent_version: String::new(),
