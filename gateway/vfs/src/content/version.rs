@@ -136,6 +136,7 @@ pub(crate) async fn update_file(
     change: impl FnOnce(&mut FileRecord) -> bool,
 ) -> Result<()> {
     let _turn = directory.recording.lock().await;
+    inner.tree.load(directory).await?; // and it stays while we hold the turn
     let mut record = directory.file(own).map(|record| FileRecord::clone(&record)).unwrap_or_default();
     if !change(&mut record) {
         return Ok(());

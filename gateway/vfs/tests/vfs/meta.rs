@@ -81,6 +81,7 @@ async fn a_real_entry_of_that_name_wins() {
 async fn the_body_file_has_every_cached_entry() {
     let (_, vfs) = fixture().await;
     names(&vfs, &path("etc")).await.unwrap();
+    names(&vfs, &path("etc/ssh")).await.unwrap(); // came with the same job, a moment later
     let text = String::from_utf8(content(&vfs, &format!("/{CLIENT}/.raptorgate/bodyfile")).await.unwrap()).unwrap();
     assert!(text.contains(&format!("/{CLIENT}/auto/etc/hosts|")), "{text}");
     assert!(text.starts_with("# cached listings of 3 directories"), "{text}");
