@@ -10,6 +10,9 @@ use vfs::endpoint::System;
 use vfs::testing::{FakeBackend, FakeEntry};
 use vfs::{FileType, Principal, Timestamp};
 
+#[path = "../tests/webdav/large.rs"]
+mod large;
+
 const LINUX: &str = "C.1111111111111111";
 const WINDOWS: &str = "C.2222222222222222";
 const OFFLINE: &str = "C.3333333333333333";
@@ -20,16 +23,21 @@ async fn main() {
     let address = arguments.first().map_or("127.0.0.1:8085", String::as_str).parse().expect("an address");
     let backend = FakeBackend::new();
     fill(&backend);
-    if let Some(seconds) = arguments.iter().position(|argument| argument == "--latency").and_then(|at| arguments.get(at + 1)) {
+    if let Some(seconds) =
+        arguments.iter().position(|argument| argument == "--latency").and_then(|at| arguments.get(at + 1))
+    {
         backend.set_latency(Duration::from_secs(seconds.parse().expect("seconds")));
     }
     let mut config = Config::new(Principal::new("developer"));
     config.listen = vec![address];
-    if let Some(password) = arguments.iter().position(|argument| argument == "--password").and_then(|at| arguments.get(at + 1)) {
+    if let Some(password) =
+        arguments.iter().position(|argument| argument == "--password").and_then(|at| arguments.get(at + 1))
+    {
         config.credentials = Some(Credentials { user: "analyst".into(), password: password.clone() });
     }
-    config.connect = vec![("Linux, davfs2".into(), format!("mount -t davfs http://{address}/ /mnt -o ro,nosuid,nodev,noexec"))];
-    let server = Server::start(vfs::testing::vfs(&backend), config).await.expect("the service starts");
+    config.connect =
+        vec![("Linux, davfs2".into(), format!("mount -t davfs http://{address}/ /mnt -o ro,nosuid,nodev,noexec"))];
+    let server = Server::start(large::vfs(&backend), config).await.expect("the service starts");
     println!("http://{}/", server.addresses()[0]);
     // Listings come from the backend at once: its clock stands still otherwise.
     tokio::time::sleep(Duration::from_secs(24 * 3600)).await;
@@ -60,14 +68,8 @@ fn fill(backend: &std::sync::Arc<FakeBackend>) {
         .collect();
     backend.add_file(LINUX, "auto", &["files", "64MiB.bin"], Bytes::from(content));
     backend.add_file(LINUX, "auto", &["files", "4KiB.bin"], vec![7; 4096]);
-    for (directory, count) in [("1k", 1_000), ("10k", 10_000), ("100k", 100_000)] {
-        for number in 0..count {
-            let name = format!("file-{number:06}.bin");
-            let mut entry = FakeEntry::new(FileType::Regular);
-            entry.size = number * 7_919;
-            entry.modified = Some(Timestamp::new(1_500_000_000 + i64::try_from(number).unwrap_or(0) * 61, 123_456_700));
-            backend.add_entry(LINUX, "auto", &["many", directory, &name], entry);
-        }
+    for count in [1_000, 10_000, 100_000, 1_000_000] {
+        backend.add_directory(LINUX, "auto", &["large", &format!("many-{count}")]);
     }
     let mut old = FakeEntry::new(FileType::Regular);
     old.modified = Some(Timestamp::new(-11_644_473_600, 100));
@@ -81,6 +83,28 @@ fn fill(backend: &std::sync::Arc<FakeBackend>) {
 
 /// Names that break clients and encoders.
 const ODD: [&str; 24] = [
-    "%41", "a#b", "a+b", "a b", "a&b", "a<b>", "a\"b'", "a;b", "a:b", "a?b", "a*b", "a|b", "back\\slash", "trailing ", " leading",
-    "trailing.", "tab\there", "new\nline", "bell\u{7}", "caf\u{e9}", "cafe\u{301}", "\u{1f996}", "\u{202e}gpj.exe", "-dash",
+    "%41",
+    "a#b",
+    "a+b",
+    "a b",
+    "a&b",
+    "a<b>",
+    "a\"b'",
+    "a;b",
+    "a:b",
+    "a?b",
+    "a*b",
+    "a|b",
+    "back\\slash",
+    "trailing ",
+    " leading",
+    "trailing.",
+    "tab\there",
+    "new\nline",
+    "bell\u{7}",
+    "caf\u{e9}",
+    "cafe\u{301}",
+    "\u{1f996}",
+    "\u{202e}gpj.exe",
+    "-dash",
 ];

@@ -141,7 +141,7 @@ fn malformed(error: impl ToString) -> XmlError {
 
 /// Appends text with what XML gives a meaning escaped. Characters that XML 1.0 cannot carry at all become U+FFFD.
 pub(crate) fn escape_into(out: &mut Vec<u8>, text: &str) {
-    let plain = |byte: u8| byte >= b' ' && byte < 0x7f && !matches!(byte, b'<' | b'>' | b'&' | b'"' | b'\'');
+    let plain = |byte: u8| (b' '..0x7f).contains(&byte) && !matches!(byte, b'<' | b'>' | b'&' | b'"' | b'\'');
     if text.bytes().all(plain) {
         out.extend_from_slice(text.as_bytes());
         return;

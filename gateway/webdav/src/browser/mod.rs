@@ -73,7 +73,9 @@ pub(crate) async fn pressed(service: &Service, exchange: &Exchange, found: Found
             format!("{}?info=1", exchange.path.file_href())
         }
         _ => {
-            return Err(Refusal::bad_request("POST refreshes a directory (`?refresh`) or collects a file (`?collect`)"));
+            return Err(Refusal::bad_request(
+                "POST refreshes a directory (`?refresh`) or collects a file (`?collect`)",
+            ));
         }
     };
     let mut response = Response::new(Body::empty());

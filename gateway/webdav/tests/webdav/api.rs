@@ -23,7 +23,8 @@ async fn post(gateway: &Gateway, path: &str, body: Value) -> (u16, Vec<Value>) {
 
 #[tokio::test]
 async fn status_and_clients_tell_what_the_program_and_the_model_know() {
-    let gateway = gateway_with(|config| config.status = std::sync::Arc::new(|| serde_json::json!({"version": "9.9"}))).await;
+    let gateway =
+        gateway_with(|config| config.status = std::sync::Arc::new(|| serde_json::json!({"version": "9.9"}))).await;
     let (status, value) = get(&gateway, "/-/api/v1/status").await;
     assert_eq!((status, value["version"].as_str(), value["endpoints"]["known"].as_u64()), (200, Some("9.9"), Some(3)));
     let (_, clients) = get(&gateway, "/-/api/v1/clients").await;
@@ -34,14 +35,16 @@ async fn status_and_clients_tell_what_the_program_and_the_model_know() {
 #[tokio::test]
 async fn refresh_and_collect_stream_progress_to_the_end() {
     let gateway = gateway().await;
-    let (status, lines) = post(&gateway, "/-/api/v1/refresh", serde_json::json!({"path": linux("etc"), "depth": 0})).await;
+    let (status, lines) =
+        post(&gateway, "/-/api/v1/refresh", serde_json::json!({"path": linux("etc"), "depth": 0})).await;
     assert_eq!(status, 200);
     assert_eq!(lines.last().unwrap()["progress"], "done", "{lines:?}");
     let (status, lines) = post(&gateway, "/-/api/v1/collect", serde_json::json!({"path": linux("etc/hosts")})).await;
     assert_eq!(status, 200);
     assert_eq!(lines.last().unwrap()["progress"], "done", "{lines:?}");
     assert_eq!(gateway.backend.fetches(), 1);
-    let (_, provenance) = get(&gateway, &format!("/-/api/v1/provenance?path={}", linux("etc/hosts").replace('/', "%2F"))).await;
+    let (_, provenance) =
+        get(&gateway, &format!("/-/api/v1/provenance?path={}", linux("etc/hosts").replace('/', "%2F"))).await;
     assert_eq!(provenance["name"], "hosts");
     let (status, activity) = get(&gateway, "/-/api/v1/activity").await;
     assert_eq!(status, 200);
@@ -67,7 +70,11 @@ async fn nonsense_is_refused_as_json() {
     ] {
         let response = ask(&gateway, method, path, &[], body.as_bytes()).await;
         let value: Value = serde_json::from_slice(&response.body).unwrap();
-        assert_eq!((response.status, value["status"].as_u64()), (status, Some(u64::from(status))), "{method} {path} {body}");
+        assert_eq!(
+            (response.status, value["status"].as_u64()),
+            (status, Some(u64::from(status))),
+            "{method} {path} {body}"
+        );
     }
 }
 
@@ -92,7 +99,12 @@ async fn every_operation_of_the_openapi_document_exists_and_no_other() {
             let path = format!("/-/api/v1/{name}");
             let response = ask(&gateway, method, &path, &[], b"").await;
             let exists = response.status != 404 && response.status != 405;
-            assert_eq!(exists, documented.contains(&(method.to_owned(), path.clone())), "{method} {path}: {}", response.status);
+            assert_eq!(
+                exists,
+                documented.contains(&(method.to_owned(), path.clone())),
+                "{method} {path}: {}",
+                response.status
+            );
         }
     }
 }

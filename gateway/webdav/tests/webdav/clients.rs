@@ -37,7 +37,8 @@ async fn davfs2_is_kept_waiting_with_white_space_and_then_gets_the_whole_listing
 #[tokio::test]
 async fn davfs2_sees_a_mark_where_a_directory_could_not_be_listed() {
     let gateway = gateway().await;
-    let response = ask(&gateway, "PROPFIND", &format!("/{OFFLINE}/auto/"), &[("Depth", "1"), ("User-Agent", DAVFS2)], b"").await;
+    let response =
+        ask(&gateway, "PROPFIND", &format!("/{OFFLINE}/auto/"), &[("Depth", "1"), ("User-Agent", DAVFS2)], b"").await;
     assert_eq!((response.status, response.complete), (207, true));
     let marker = format!("/{OFFLINE}/auto/{MARKER}");
     assert_eq!(hrefs(response.text()), [format!("/{OFFLINE}/auto/"), marker.clone()]);
@@ -52,19 +53,20 @@ async fn davfs2_sees_a_mark_where_a_directory_could_not_be_listed() {
 #[tokio::test]
 async fn without_the_mark_davfs2_gets_the_error() {
     let gateway = gateway_with(|config| config.not_listed_marker = false).await;
-    let response = ask(&gateway, "PROPFIND", &format!("/{OFFLINE}/auto/"), &[("Depth", "1"), ("User-Agent", DAVFS2)], b"").await;
+    let response =
+        ask(&gateway, "PROPFIND", &format!("/{OFFLINE}/auto/"), &[("Depth", "1"), ("User-Agent", DAVFS2)], b"").await;
     assert_eq!(response.status, 503);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_failure_after_the_answer_began_cuts_the_connection() {
     let gateway = gateway_with(|config| config.not_listed_marker = false).await;
+    gateway.backend.deny(LINUX, "auto", &[]);
     gateway.backend.hold_jobs();
     let mut client = Client::connect(gateway.address).await;
     client.write("PROPFIND", &linux(""), &[("Depth", "1"), ("User-Agent", DAVFS2)], b"").await;
     assert_eq!(client.read_head().await.unwrap().status, 207);
     client.read_chunk().await.unwrap();
-    gateway.backend.deny(LINUX, "auto", &[]);
     gateway.backend.release_jobs();
     let mut text = Vec::new();
     while let Some(chunk) = client.read_chunk().await {

@@ -73,7 +73,14 @@ async fn several_ranges_are_served_but_never_more_than_the_file() {
     let response = ask(&gateway, "GET", &linux("f"), &[("Range", "bytes=0-1,4-5,-1")], b"").await;
     assert_eq!(response.status, 206);
     assert!(response.header("content-type").unwrap().starts_with("multipart/byteranges; boundary="));
-    for part in ["Content-Range: bytes 0-1/10", "Content-Range: bytes 4-5/10", "Content-Range: bytes 9-9/10", "\n01\n", "\n45\n", "\n9\n"] {
+    for part in [
+        "Content-Range: bytes 0-1/10",
+        "Content-Range: bytes 4-5/10",
+        "Content-Range: bytes 9-9/10",
+        "\n01\n",
+        "\n45\n",
+        "\n9\n",
+    ] {
         assert!(response.text().contains(part), "{part}: {}", response.text());
     }
     let abuse = format!("bytes={}0-", "0-,".repeat(999));

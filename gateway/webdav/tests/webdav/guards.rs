@@ -10,14 +10,22 @@ const DOMAIN: &str = "Basic V09SS0dST1VQXGFuYWx5c3Q6c2VjcmV0";
 const WRONG: &str = "Basic YW5hbHlzdDp3cm9uZw==";
 
 async fn locked() -> Gateway {
-    gateway_with(|config| config.credentials = Some(Credentials { user: "analyst".into(), password: "secret".into() })).await
+    gateway_with(|config| config.credentials = Some(Credentials { user: "analyst".into(), password: "secret".into() }))
+        .await
 }
 
 #[tokio::test]
 async fn every_method_and_path_needs_the_credentials_and_a_refusal_keeps_the_connection() {
     let gateway = locked().await;
     let mut client = Client::connect(gateway.address).await;
-    for (method, path) in [("OPTIONS", "/"), ("PROPFIND", "/"), ("GET", "/-/style.css"), ("GET", "/-/api/v1/status"), ("POST", "/"), ("PUT", "/x")] {
+    for (method, path) in [
+        ("OPTIONS", "/"),
+        ("PROPFIND", "/"),
+        ("GET", "/-/style.css"),
+        ("GET", "/-/api/v1/status"),
+        ("POST", "/"),
+        ("PUT", "/x"),
+    ] {
         let response = client.send(method, path, &[], b"").await;
         assert_eq!(response.status, 401, "{method} {path}");
         assert!(response.header("www-authenticate").unwrap().starts_with("Basic realm="));
@@ -71,14 +79,17 @@ async fn another_sites_page_and_a_prefetch_start_nothing() {
     let gateway = gateway().await;
     let navigation = [("User-Agent", BROWSER), ("Accept", "text/html"), ("Sec-Fetch-Mode", "navigate")];
     for foreign in [("Sec-Fetch-Site", "cross-site"), ("Sec-Fetch-Site", "same-site"), ("Sec-Purpose", "prefetch")] {
-        for (method, path) in [("GET", linux("etc/hosts")), ("GET", linux("")), ("PROPFIND", linux("")), ("POST", linux("?refresh"))] {
+        for (method, path) in
+            [("GET", linux("etc/hosts")), ("GET", linux("")), ("PROPFIND", linux("")), ("POST", linux("?refresh"))]
+        {
             let mut headers = navigation.to_vec();
             headers.push(foreign);
             let response = ask(&gateway, method, &path, &headers, b"").await;
             assert_eq!(response.status, 403, "{method} {path} {foreign:?}");
         }
     }
-    let api = ask(&gateway, "POST", "/-/api/v1/collect", &[("Origin", "http://evil.example")], br#"{"path":"/x"}"#).await;
+    let api =
+        ask(&gateway, "POST", "/-/api/v1/collect", &[("Origin", "http://evil.example")], br#"{"path":"/x"}"#).await;
     assert_eq!(api.status, 403);
     assert_eq!((gateway.backend.listings(), gateway.backend.fetches()), (0, 0));
 }

@@ -6,6 +6,7 @@ mod browser;
 mod clients;
 mod content;
 mod guards;
+mod large;
 mod limits;
 mod listings;
 mod support;

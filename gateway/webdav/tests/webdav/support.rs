@@ -46,7 +46,10 @@ pub async fn gateway_with(change: impl FnOnce(&mut Config)) -> Gateway {
     backend.add_directory(LINUX, "auto", &["empty"]);
     backend.add_file(WINDOWS, "auto", &["C:", "Users", "a b.txt"], "hello");
     backend.add_file(OFFLINE, "auto", &["never", "seen"], "x");
-    let vfs = vfs::testing::vfs(&backend);
+    for count in [2_500, 10_000, 100_000] {
+        backend.add_directory(LINUX, "auto", &["large", &format!("many-{count}")]);
+    }
+    let vfs = crate::large::vfs(&backend);
     let mut config = Config::new(Principal::new("tester"));
     config.listen = vec![SocketAddr::from(([127, 0, 0, 1], 0))];
     change(&mut config);

@@ -19,11 +19,21 @@ async fn mapping_a_deep_folder_asks_the_root_and_every_parent_on_one_connection(
     let options = send(&mut client, "OPTIONS", "/", None, b"").await;
     assert_eq!((options.status, options.header("dav"), options.header("ms-author-via")), (200, Some("1"), Some("DAV")));
     let share = format!("/{WINDOWS}/auto/C%EF%BC%9A/Users");
-    for path in ["/".to_owned(), format!("/{WINDOWS}"), format!("/{WINDOWS}/auto"), format!("/{WINDOWS}/auto/C%EF%BC%9A"), share.clone()] {
+    for path in [
+        "/".to_owned(),
+        format!("/{WINDOWS}"),
+        format!("/{WINDOWS}/auto"),
+        format!("/{WINDOWS}/auto/C%EF%BC%9A"),
+        share.clone(),
+    ] {
         for _ in 0..2 {
             let response = send(&mut client, "PROPFIND", &path, Some("0"), b"").await;
             assert_eq!(response.status, 207, "{path}: {}", response.text());
-            assert!(response.text().starts_with(r#"<?xml version="1.0" encoding="utf-8"?><D:multistatus xmlns:D="DAV:"><D:response>"#));
+            assert!(
+                response
+                    .text()
+                    .starts_with(r#"<?xml version="1.0" encoding="utf-8"?><D:multistatus xmlns:D="DAV:"><D:response>"#)
+            );
         }
     }
     let listing = send(&mut client, "PROPFIND", &share, Some("1"), b"").await;
@@ -37,7 +47,9 @@ async fn mapping_a_deep_folder_asks_the_root_and_every_parent_on_one_connection(
 async fn probes_in_a_directory_that_was_never_listed_are_absent_without_a_flow() {
     let gateway = gateway().await;
     let mut client = Client::connect(gateway.address).await;
-    for name in ["Desktop.ini", "AutoRun.inf", "desktop.ini", "setup.exe:Zone.Identifier:$DATA", "x.exe:SmartScreen:$DATA"] {
+    for name in
+        ["Desktop.ini", "AutoRun.inf", "desktop.ini", "setup.exe:Zone.Identifier:$DATA", "x.exe:SmartScreen:$DATA"]
+    {
         for base in [format!("/{WINDOWS}/auto/"), format!("/{WINDOWS}/auto/C%3A/Users/")] {
             let path = format!("{base}{}", name.replace(':', "%3A"));
             let response = send(&mut client, "PROPFIND", &path, Some("0"), b"").await;
@@ -76,7 +88,11 @@ async fn locks_and_property_changes_are_faked_for_windows_only() {
     let patch = br#"<?xml version="1.0" encoding="utf-8" ?><D:propertyupdate xmlns:D="DAV:" xmlns:Z="urn:schemas-microsoft-com:"><D:set><D:prop><Z:Win32LastModifiedTime>Sun, 06 Nov 1994 08:49:37 GMT</Z:Win32LastModifiedTime><Z:Win32FileAttributes>00000020</Z:Win32FileAttributes></D:prop></D:set><D:remove><D:prop><D:displayname/></D:prop></D:remove></D:propertyupdate>"#;
     let patched = send(&mut client, "PROPPATCH", &path, None, patch).await;
     assert_eq!(patched.status, 207);
-    assert!(patched.text().contains("Win32FileAttributes xmlns:N=\"urn:schemas-microsoft-com:\"/></D:prop><D:status>HTTP/1.1 200 OK"));
+    assert!(
+        patched
+            .text()
+            .contains("Win32FileAttributes xmlns:N=\"urn:schemas-microsoft-com:\"/></D:prop><D:status>HTTP/1.1 200 OK")
+    );
     assert!(patched.text().contains("<D:displayname/></D:prop><D:status>HTTP/1.1 403 Forbidden"));
     let mut headers = AGENT.to_vec();
     headers.push(("Lock-Token", &token));
