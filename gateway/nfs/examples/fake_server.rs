@@ -11,7 +11,8 @@ use vfs::{FileType, System};
 #[tokio::main]
 async fn main() {
     let mut arguments = std::env::args().skip(1);
-    let address: SocketAddr = arguments.next().map_or("127.0.0.1:2049".parse().unwrap(), |text| text.parse().expect("an address"));
+    let address: SocketAddr =
+        arguments.next().map_or("127.0.0.1:2049".parse().unwrap(), |text| text.parse().expect("an address"));
     let portmap = match arguments.next().as_deref() {
         Some("auto") => PortmapMode::Auto,
         Some("own") => PortmapMode::Own,
@@ -24,12 +25,21 @@ async fn main() {
     backend.add_endpoint("C.2", System::Windows, true);
     backend.add_endpoint("C.3", System::Linux, false);
     backend.set_latency(Duration::from_millis(100));
-    for (name, content) in [("hello", b"hello\n".to_vec()), ("empty", Vec::new()), ("big", (0..64u32 << 20).map(|at| at.to_le_bytes()[(at % 4) as usize]).collect())] {
+    for (name, content) in [
+        ("hello", b"hello\n".to_vec()),
+        ("empty", Vec::new()),
+        ("big", (0u32..1 << 20).flat_map(u32::to_le_bytes).collect::<Vec<u8>>().repeat(16)),
+    ] {
         backend.add_file("C.1", "auto", &["etc", name], content);
     }
     backend.add_link("C.1", "auto", &["etc", "link"], "hello");
     backend.add_link("C.1", "auto", &["etc", "absolute"], "/etc/hello");
-    for (name, file_type) in [("fifo", FileType::Fifo), ("socket", FileType::Socket), ("tty", FileType::CharacterDevice), ("disk", FileType::BlockDevice)] {
+    for (name, file_type) in [
+        ("fifo", FileType::Fifo),
+        ("socket", FileType::Socket),
+        ("tty", FileType::CharacterDevice),
+        ("disk", FileType::BlockDevice),
+    ] {
         backend.add_entry("C.1", "auto", &["dev", name], FakeEntry::new(file_type));
     }
     let suid = FakeEntry { mode: 0o4755, ..FakeEntry::new(FileType::Regular) };
@@ -41,7 +51,12 @@ async fn main() {
     backend.add_directory("C.1", "auto", &["tree"]);
     for directory in 0..100 {
         for file in 0..100 {
-            backend.add_file("C.1", "auto", &["tree", &format!("d{directory}"), &format!("f{file}")], format!("{directory}/{file}\n"));
+            backend.add_file(
+                "C.1",
+                "auto",
+                &["tree", &format!("d{directory}"), &format!("f{file}")],
+                format!("{directory}/{file}\n"),
+            );
         }
     }
     backend.add_file("C.2", "auto", &["C:", "Users", "Alice", "note.txt"], "text\r\n");

@@ -19,7 +19,8 @@ fn opaque(out: &mut Vec<u8>, bytes: &[u8]) {
 }
 
 fn message(program: u32, procedure: u32, arguments: &[u8]) -> Vec<u8> {
-    let mut body: Vec<u8> = [1, 0, 2, program, 3, procedure, 1, 20, 0, 0, 0, 0, 0, 0, 0].into_iter().flat_map(u32::to_be_bytes).collect();
+    let mut body: Vec<u8> =
+        [1, 0, 2, program, 3, procedure, 1, 20, 0, 0, 0, 0, 0, 0, 0].into_iter().flat_map(u32::to_be_bytes).collect();
     body.extend(arguments);
     let mut out = (u32::try_from(body.len()).unwrap() | 1 << 31).to_be_bytes().to_vec();
     out.extend(body);
@@ -58,7 +59,11 @@ impl Client {
     fn call(&mut self, program: u32, procedure: u32, arguments: &[u8]) -> Vec<u8> {
         self.stream.write_all(&message(program, procedure, arguments)).unwrap();
         let reply = self.reply();
-        assert_eq!(&reply[4..24], [0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0], "accepted and successful");
+        assert_eq!(
+            &reply[4..24],
+            [0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0],
+            "accepted and successful"
+        );
         assert_eq!(reply[24..28], [0; 4], "status of procedure {procedure}: {:?}", &reply[24..28]);
         reply[28..].to_vec()
     }

@@ -68,7 +68,10 @@ impl Procedures {
     pub(crate) fn waited(&self, procedure: u32, failed: bool, wait: Duration) {
         self.answered(procedure, failed);
         let Some(counter) = self.counters.get(procedure as usize) else { return };
-        let bucket = WAIT_BUCKETS_MS.iter().position(|bound| wait <= Duration::from_millis(*bound)).unwrap_or(WAIT_BUCKETS_MS.len());
+        let bucket = WAIT_BUCKETS_MS
+            .iter()
+            .position(|bound| wait <= Duration::from_millis(*bound))
+            .unwrap_or(WAIT_BUCKETS_MS.len());
         if let Some(bucket) = counter.waits.get(bucket) {
             bucket.fetch_add(1, Ordering::Relaxed);
         }

@@ -43,7 +43,9 @@ impl Server {
         let addresses = nfs.addresses();
         let port = addresses.first().map(SocketAddr::port).ok_or(Error::NoAddress)?;
         let mount_port = config.mount_port.unwrap_or(port);
-        let at = |port: u16| -> Vec<SocketAddr> { addresses.iter().map(|address| SocketAddr::new(address.ip(), port)).collect() };
+        let at = |port: u16| -> Vec<SocketAddr> {
+            addresses.iter().map(|address| SocketAddr::new(address.ip(), port)).collect()
+        };
         let datagrams = bind::datagrams(&addresses, "MOUNT and locks")?;
         let mount = if mount_port == port { Sockets::default() } else { bind::both(&at(mount_port), "MOUNT")? };
         let mount_addresses = if mount_port == port { addresses.clone() } else { mount.addresses() };
@@ -139,7 +141,8 @@ impl Server {
     async fn register(&mut self, portmap_port: u16, own: &[Mapping], port: u16, mount_port: u16) {
         let is_local = self.addresses.iter().all(|address| address.ip().is_loopback());
         // A status monitor is only for clients on other machines; here it would keep this machine's own from starting.
-        let mappings: Vec<Mapping> = own.iter().filter(|mapping| !is_local || mapping.program != nsm::PROGRAM).copied().collect();
+        let mappings: Vec<Mapping> =
+            own.iter().filter(|mapping| !is_local || mapping.program != nsm::PROGRAM).copied().collect();
         match portmap::register(portmap_port, &mappings).await {
             Ok((registered, conflicts)) => {
                 self.registered = Some(registered);

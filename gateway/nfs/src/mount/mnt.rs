@@ -1,7 +1,7 @@
 //! MNT: resolves a path, links included, and hands out the handle of its directory.
 //!
 //! What to say when it fails follows from what people are shown (docs/nfs-clients.md §3.1): only ACCES becomes a sentence about
-//! the export; NOENT comes out as "Protocol not supported". So an unknown export is ACCES. While something on the way still has to
+//! the export; NOENT, IO and the like come out as "Protocol not supported". So all refusals are ACCES, and the log says why. While something on the way still has to
 //! be listed the call is held; if that takes too long it is not answered at all, because mount programs repeat it for minutes
 //! but take every status for final.
 
@@ -18,19 +18,22 @@ use crate::rpc::{Answer, Decoder, Peer, Refusal, Reply, Request, waiting};
 #[repr(u32)]
 enum Status {
     Ok = 0,
-    Io = 5,
     Access = 13,
     NotDirectory = 20,
     Invalid = 22,
     NameTooLong = 63,
-    ServerFault = 10_006,
 }
 
 const AUTH_SYS: u32 = 1;
 /// mount.nfs gives up after two minutes; one call of the kernel's over TCP lasts a minute.
 const HOLD: Duration = Duration::from_secs(50);
 
-pub(super) fn call(shared: &Arc<Shared>, request: &Request<'_>, arguments: &mut Decoder<'_>, reply: &mut Reply) -> Result<Answer, Refusal> {
+pub(super) fn call(
+    shared: &Arc<Shared>,
+    request: &Request<'_>,
+    arguments: &mut Decoder<'_>,
+    reply: &mut Reply,
+) -> Result<Answer, Refusal> {
     let path = arguments.opaque(PATH_LIMIT)?;
     let peer = request.peer;
     if !request.admitted {
@@ -51,7 +54,8 @@ pub(super) fn call(shared: &Arc<Shared>, request: &Request<'_>, arguments: &mut 
     if !request.may_wait {
         return Ok(Answer::Silent);
     }
-    let (shared, peer, path, xid, uid) = (shared.clone(), peer.clone(), path.to_vec(), request.xid, request.credential.uid());
+    let (shared, peer, path, xid, uid) =
+        (shared.clone(), peer.clone(), path.to_vec(), request.xid, request.credential.uid());
     Ok(waiting(async move {
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
         let call = Call { hold: peer.call.hold.max(HOLD), ..Call::clone(&peer.call) };
@@ -75,7 +79,8 @@ pub(super) fn call(shared: &Arc<Shared>, request: &Request<'_>, arguments: &mut 
 /// A path is components between slashes, each as a directory shows it. Nothing is decoded: `%` and `:` are ordinary characters.
 fn components(path: &[u8]) -> vfs::Result<Vec<String>> {
     let path = std::str::from_utf8(path).map_err(|_| Error::absent("the path is not UTF-8"))?;
-    let names: Vec<String> = path.split('/').filter(|name| !name.is_empty() && *name != ".").map(str::to_owned).collect();
+    let names: Vec<String> =
+        path.split('/').filter(|name| !name.is_empty() && *name != ".").map(str::to_owned).collect();
     if names.iter().any(|name| name == "..") {
         return Err(Error::invalid("a path to mount cannot contain `..`"));
     }
@@ -96,14 +101,13 @@ fn refuse(reply: &mut Reply, peer: &Peer, path: &[u8], error: &Error) {
     tracing::info!(peer = %peer.address, path = %String::from_utf8_lossy(path), reason = %error, "mount refused");
 }
 
+/// Every final refusal is ACCES: what is not final is not answered.
 fn status(kind: ErrorKind) -> Status {
     match kind {
-        ErrorKind::Absent | ErrorKind::Denied | ErrorKind::Stale | ErrorKind::Budget | ErrorKind::TooBig => Status::Access,
-        ErrorKind::Offline | ErrorKind::Uncollected | ErrorKind::Backend | ErrorKind::Changed => Status::Io,
         ErrorKind::NotDirectory | ErrorKind::IsDirectory | ErrorKind::Unsupported => Status::NotDirectory,
-        ErrorKind::Invalid | ErrorKind::ReadOnly => Status::Invalid,
+        ErrorKind::Invalid => Status::Invalid,
         ErrorKind::NameTooLong => Status::NameTooLong,
-        ErrorKind::Later { .. } => Status::ServerFault,
+        _ => Status::Access,
     }
 }
 
@@ -113,7 +117,10 @@ mod tests {
 
     #[test]
     fn a_path_is_split_at_slashes_and_nothing_else() {
-        assert_eq!(components(b"/C.1/auto/C:/Program Files/100%25").unwrap(), ["C.1", "auto", "C:", "Program Files", "100%25"]);
+        assert_eq!(
+            components(b"/C.1/auto/C:/Program Files/100%25").unwrap(),
+            ["C.1", "auto", "C:", "Program Files", "100%25"]
+        );
         assert_eq!(components(b"//C.1/./auto/").unwrap(), ["C.1", "auto"]);
         assert!(components(b"/").unwrap().is_empty());
         assert_eq!(components(b"/C.1/../C.2").unwrap_err().kind(), ErrorKind::Invalid);
@@ -123,6 +130,6 @@ mod tests {
     #[test]
     fn an_unknown_export_is_access_denied_because_clients_show_that_one_truthfully() {
         assert_eq!(status(ErrorKind::Absent), Status::Access);
-        assert_eq!(status(ErrorKind::Offline), Status::Io);
+        assert_eq!(status(ErrorKind::Offline), Status::Access);
     }
 }

@@ -13,7 +13,12 @@ const LOOKUP: u32 = 0x02;
 const EXECUTE: u32 = 0x20;
 
 #[inline]
-pub(super) fn call(shared: &Arc<Shared>, request: &Request<'_>, arguments: &mut Decoder<'_>, reply: &mut Reply) -> Result<Answer, Refusal> {
+pub(super) fn call(
+    shared: &Arc<Shared>,
+    request: &Request<'_>,
+    arguments: &mut Decoder<'_>,
+    reply: &mut Reply,
+) -> Result<Answer, Refusal> {
     let node = read_node(shared, arguments)?;
     let wanted = arguments.u32()?;
     let node = match node {
@@ -22,7 +27,14 @@ pub(super) fn call(shared: &Arc<Shared>, request: &Request<'_>, arguments: &mut 
     };
     let encode = move |_: &Shared, reply: &mut Reply, result| put_result(reply, wanted, result);
     let now = shared.vfs.attributes_now(&node);
-    Ok(answer(shared, request, reply, now, encode, |shared, call| async move { shared.vfs.attributes(&node, &call).await }))
+    Ok(answer(
+        shared,
+        request,
+        reply,
+        now,
+        encode,
+        |shared, call| async move { shared.vfs.attributes(&node, &call).await },
+    ))
 }
 
 #[inline]

@@ -35,7 +35,8 @@ impl Place {
         match cookie {
             1 => Place::Dots(1),
             2 => Place::Dots(2),
-            _ => split_cookie(cookie).map_or(Place::Dots(0), |(generation, ordinal)| Place::Entry { generation, ordinal }),
+            _ => split_cookie(cookie)
+                .map_or(Place::Dots(0), |(generation, ordinal)| Place::Entry { generation, ordinal }),
         }
     }
 
@@ -142,7 +143,12 @@ pub(super) fn put_page(
     while !is_full && ordinal < listing.len() {
         let Some((node, attributes)) = listing.entry(ordinal) else { break };
         let name = listing.name(ordinal, profile);
-        let entry = Entry { file_id: attributes.file_id, name: &name, cookie: listing.cookie(ordinal), object: Some((node, attributes)) };
+        let entry = Entry {
+            file_id: attributes.file_id,
+            name: &name,
+            cookie: listing.cookie(ordinal),
+            object: Some((node, attributes)),
+        };
         is_full = !add(reply, &entry);
         ordinal += u32::from(!is_full);
     }

@@ -16,7 +16,12 @@ const MULTIPLE: u32 = 4096;
 const WRITE_MAXIMUM: u32 = 32 << 10;
 const DIRECTORY_PREFERRED: u32 = 64 << 10;
 
-pub(super) fn call(shared: &Arc<Shared>, request: &Request<'_>, arguments: &mut Decoder<'_>, reply: &mut Reply) -> Result<Answer, Refusal> {
+pub(super) fn call(
+    shared: &Arc<Shared>,
+    request: &Request<'_>,
+    arguments: &mut Decoder<'_>,
+    reply: &mut Reply,
+) -> Result<Answer, Refusal> {
     let node = match read_node(shared, arguments)? {
         Ok(node) => node,
         Err(error) => return Ok(refuse_handle(reply, &error)),
@@ -25,7 +30,9 @@ pub(super) fn call(shared: &Arc<Shared>, request: &Request<'_>, arguments: &mut 
         Ok(attributes) => {
             put_ok(reply);
             put_attributes(reply, Some(&attributes));
-            for figure in [READ_MAXIMUM, READ_PREFERRED, MULTIPLE, WRITE_MAXIMUM, WRITE_MAXIMUM, MULTIPLE, DIRECTORY_PREFERRED] {
+            for figure in
+                [READ_MAXIMUM, READ_PREFERRED, MULTIPLE, WRITE_MAXIMUM, WRITE_MAXIMUM, MULTIPLE, DIRECTORY_PREFERRED]
+            {
                 reply.u32(figure);
             }
             reply.u64(MAX_FILE_SIZE);
@@ -40,5 +47,12 @@ pub(super) fn call(shared: &Arc<Shared>, request: &Request<'_>, arguments: &mut 
         }
     };
     let now = shared.vfs.attributes_now(&node);
-    Ok(answer(shared, request, reply, now, encode, |shared, call| async move { shared.vfs.attributes(&node, &call).await }))
+    Ok(answer(
+        shared,
+        request,
+        reply,
+        now,
+        encode,
+        |shared, call| async move { shared.vfs.attributes(&node, &call).await },
+    ))
 }

@@ -11,7 +11,12 @@ const FIGURES: [u64; 6] = [0; 6];
 /// The figures may be asked for again at any time.
 const INVARIABLE_SECONDS: u32 = 0;
 
-pub(super) fn call(shared: &Arc<Shared>, request: &Request<'_>, arguments: &mut Decoder<'_>, reply: &mut Reply) -> Result<Answer, Refusal> {
+pub(super) fn call(
+    shared: &Arc<Shared>,
+    request: &Request<'_>,
+    arguments: &mut Decoder<'_>,
+    reply: &mut Reply,
+) -> Result<Answer, Refusal> {
     let node = match read_node(shared, arguments)? {
         Ok(node) => node,
         Err(error) => return Ok(refuse_handle(reply, &error)),
@@ -29,5 +34,12 @@ pub(super) fn call(shared: &Arc<Shared>, request: &Request<'_>, arguments: &mut 
         }
     };
     let now = shared.vfs.attributes_now(&node);
-    Ok(answer(shared, request, reply, now, encode, |shared, call| async move { shared.vfs.attributes(&node, &call).await }))
+    Ok(answer(
+        shared,
+        request,
+        reply,
+        now,
+        encode,
+        |shared, call| async move { shared.vfs.attributes(&node, &call).await },
+    ))
 }

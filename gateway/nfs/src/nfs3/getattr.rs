@@ -13,7 +13,12 @@ use super::{About, Shared, answer, read_node, status_of};
 use crate::rpc::{Answer, Decoder, Refusal, Reply, Request};
 
 #[inline]
-pub(super) fn call(shared: &Arc<Shared>, request: &Request<'_>, arguments: &mut Decoder<'_>, reply: &mut Reply) -> Result<Answer, Refusal> {
+pub(super) fn call(
+    shared: &Arc<Shared>,
+    request: &Request<'_>,
+    arguments: &mut Decoder<'_>,
+    reply: &mut Reply,
+) -> Result<Answer, Refusal> {
     let node = match read_node(shared, arguments)? {
         Ok(node) => node,
         Err(error) => {
@@ -21,8 +26,18 @@ pub(super) fn call(shared: &Arc<Shared>, request: &Request<'_>, arguments: &mut 
             return Ok(Answer::Written);
         }
     };
-    let now = shared.vfs.attributes_now(&node).filter(|known| known.as_ref().map_or(true, |attributes| attributes.size.is_some()));
-    Ok(answer(shared, request, reply, now, encode, |shared, call| async move { shared.vfs.attributes(&node, &call).await }))
+    let now = shared
+        .vfs
+        .attributes_now(&node)
+        .filter(|known| known.as_ref().map_or(true, |attributes| attributes.size.is_some()));
+    Ok(answer(
+        shared,
+        request,
+        reply,
+        now,
+        encode,
+        |shared, call| async move { shared.vfs.attributes(&node, &call).await },
+    ))
 }
 
 #[inline]

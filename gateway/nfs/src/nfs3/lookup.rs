@@ -12,7 +12,12 @@ use crate::rpc::{Answer, Decoder, Refusal, Reply, Request};
 const NO_CHARACTER: char = '\u{fffe}';
 
 #[inline]
-pub(super) fn call(shared: &Arc<Shared>, request: &Request<'_>, arguments: &mut Decoder<'_>, reply: &mut Reply) -> Result<Answer, Refusal> {
+pub(super) fn call(
+    shared: &Arc<Shared>,
+    request: &Request<'_>,
+    arguments: &mut Decoder<'_>,
+    reply: &mut Reply,
+) -> Result<Answer, Refusal> {
     let (directory, name) = read_directory_and_name(shared, arguments)?;
     let directory = match directory {
         Ok(directory) => directory,
@@ -25,11 +30,16 @@ pub(super) fn call(shared: &Arc<Shared>, request: &Request<'_>, arguments: &mut 
             return Ok(Answer::Written);
         }
         b"." => {
-            let now = shared.vfs.attributes_now(&directory).map(|known| known.map(|attributes| Found { node: directory, attributes }));
+            let now = shared
+                .vfs
+                .attributes_now(&directory)
+                .map(|known| known.map(|attributes| Found { node: directory, attributes }));
             return Ok(answer(shared, request, reply, now, encode, |shared, call| itself(shared, directory, call)));
         }
         b".." => {
-            return Ok(answer(shared, request, reply, None, encode, |shared, _| async move { shared.vfs.parent(&directory).await }));
+            return Ok(answer(shared, request, reply, None, encode, |shared, _| async move {
+                shared.vfs.parent(&directory).await
+            }));
         }
         name => name,
     };
@@ -37,7 +47,11 @@ pub(super) fn call(shared: &Arc<Shared>, request: &Request<'_>, arguments: &mut 
         let stand_in = stand_in(name);
         return Ok(answer(shared, request, reply, None, encode, |shared, call| async move {
             // Nothing is called so; the question is only whether that is certain yet.
-            shared.vfs.lookup(&directory, &stand_in, &call).await.and(Err(Error::absent("no name here has these bytes")))
+            shared
+                .vfs
+                .lookup(&directory, &stand_in, &call)
+                .await
+                .and(Err(Error::absent("no name here has these bytes")))
         }));
     };
     let now = shared.vfs.lookup_now(&directory, name, &request.peer.call);

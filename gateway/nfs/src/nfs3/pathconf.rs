@@ -11,7 +11,12 @@ const LINK_MAX: u32 = 1;
 /// The longest name that is listed; longer ones get a short spelling.
 const NAME_MAX: u32 = 255;
 
-pub(super) fn call(shared: &Arc<Shared>, request: &Request<'_>, arguments: &mut Decoder<'_>, reply: &mut Reply) -> Result<Answer, Refusal> {
+pub(super) fn call(
+    shared: &Arc<Shared>,
+    request: &Request<'_>,
+    arguments: &mut Decoder<'_>,
+    reply: &mut Reply,
+) -> Result<Answer, Refusal> {
     let node = match read_node(shared, arguments)? {
         Ok(node) => node,
         Err(error) => return Ok(refuse_handle(reply, &error)),
@@ -33,5 +38,12 @@ pub(super) fn call(shared: &Arc<Shared>, request: &Request<'_>, arguments: &mut 
         }
     };
     let now = shared.vfs.attributes_now(&node);
-    Ok(answer(shared, request, reply, now, encode, |shared, call| async move { shared.vfs.attributes(&node, &call).await }))
+    Ok(answer(
+        shared,
+        request,
+        reply,
+        now,
+        encode,
+        |shared, call| async move { shared.vfs.attributes(&node, &call).await },
+    ))
 }

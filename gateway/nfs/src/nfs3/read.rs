@@ -14,7 +14,12 @@ use crate::rpc::{Answer, Decoder, Peer, Refusal, Reply, Request};
 type Held = (Data, [Option<OwnedSemaphorePermit>; 2]);
 
 #[inline]
-pub(super) fn call(shared: &Arc<Shared>, request: &Request<'_>, arguments: &mut Decoder<'_>, reply: &mut Reply) -> Result<Answer, Refusal> {
+pub(super) fn call(
+    shared: &Arc<Shared>,
+    request: &Request<'_>,
+    arguments: &mut Decoder<'_>,
+    reply: &mut Reply,
+) -> Result<Answer, Refusal> {
     let node = read_node(shared, arguments)?;
     let offset = arguments.u64()?;
     let count = arguments.u32()?.min(TRANSFER_LIMIT);
@@ -22,14 +27,22 @@ pub(super) fn call(shared: &Arc<Shared>, request: &Request<'_>, arguments: &mut 
         Ok(node) => node,
         Err(error) => return Ok(refuse_handle(reply, &error)),
     };
-    let now = shared.vfs.read_now(&node, offset, count, &request.peer.call).map(|read| read.map(|data| (data, [None, None])));
+    let now =
+        shared.vfs.read_now(&node, offset, count, &request.peer.call).map(|read| read.map(|data| (data, [None, None])));
     let encode = move |shared: &Shared, reply: &mut Reply, result| put_result(shared, reply, &node, count, result);
     let peer = request.peer.clone();
     Ok(answer(shared, request, reply, now, encode, |shared, call| wait(shared, peer, node, offset, count, call)))
 }
 
 /// Waits for a turn, then for the data. A turn is needed because data that has come but not left yet takes memory.
-async fn wait(shared: Arc<Shared>, peer: Arc<Peer>, node: Node, offset: u64, count: u32, call: Arc<Call>) -> vfs::Result<Held> {
+async fn wait(
+    shared: Arc<Shared>,
+    peer: Arc<Peer>,
+    node: Node,
+    offset: u64,
+    count: u32,
+    call: Arc<Call>,
+) -> vfs::Result<Held> {
     let kib = count.div_ceil(1024).min(shared.reading_kib);
     let turns = async {
         let own = peer.reading.clone().acquire_many_owned(kib).await.ok();

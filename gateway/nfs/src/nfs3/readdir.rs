@@ -9,7 +9,12 @@ use super::results::{put_attributes, put_failure, refuse_handle};
 use super::{About, Shared, TRANSFER_LIMIT, answer, read_node, status_of};
 use crate::rpc::{Answer, Decoder, Refusal, Reply, Request};
 
-pub(super) fn call(shared: &Arc<Shared>, request: &Request<'_>, arguments: &mut Decoder<'_>, reply: &mut Reply) -> Result<Answer, Refusal> {
+pub(super) fn call(
+    shared: &Arc<Shared>,
+    request: &Request<'_>,
+    arguments: &mut Decoder<'_>,
+    reply: &mut Reply,
+) -> Result<Answer, Refusal> {
     let directory = read_node(shared, arguments)?;
     let place = Place::after(arguments.u64()?);
     let _verifier = arguments.fixed(8)?;
@@ -22,9 +27,17 @@ pub(super) fn call(shared: &Arc<Shared>, request: &Request<'_>, arguments: &mut 
     let encode = move |shared: &Shared, reply: &mut Reply, result: vfs::Result<Listing>| match result {
         Ok(listing) => {
             reply.reserve(total.min((listing.len() as usize + 2) * 64));
-            put_page(shared, reply, (&listing, place), Room { total, plain: total }, profile, |entry| entry.plain_bytes(), |reply, entry| {
-                entry.put_plain(reply);
-            });
+            put_page(
+                shared,
+                reply,
+                (&listing, place),
+                Room { total, plain: total },
+                profile,
+                |entry| entry.plain_bytes(),
+                |reply, entry| {
+                    entry.put_plain(reply);
+                },
+            );
         }
         Err(error) => {
             put_failure(reply, status_of(error.kind(), About::Names));

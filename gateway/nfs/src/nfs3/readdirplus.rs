@@ -12,7 +12,12 @@ use crate::rpc::{Answer, Decoder, Refusal, Reply, Request};
 /// "Neither attributes nor handle".
 const NOTHING: usize = 4 + 4;
 
-pub(super) fn call(shared: &Arc<Shared>, request: &Request<'_>, arguments: &mut Decoder<'_>, reply: &mut Reply) -> Result<Answer, Refusal> {
+pub(super) fn call(
+    shared: &Arc<Shared>,
+    request: &Request<'_>,
+    arguments: &mut Decoder<'_>,
+    reply: &mut Reply,
+) -> Result<Answer, Refusal> {
     let directory = read_node(shared, arguments)?;
     let place = Place::after(arguments.u64()?);
     let _verifier = arguments.fixed(8)?;
@@ -26,7 +31,9 @@ pub(super) fn call(shared: &Arc<Shared>, request: &Request<'_>, arguments: &mut 
     let encode = move |shared: &Shared, reply: &mut Reply, result: vfs::Result<Listing>| match result {
         Ok(listing) => {
             reply.reserve(total.min((listing.len() as usize + 2) * 256));
-            put_page(shared, reply, (&listing, place), Room { total, plain }, profile, bytes, |reply, entry| put(shared, reply, entry));
+            put_page(shared, reply, (&listing, place), Room { total, plain }, profile, bytes, |reply, entry| {
+                put(shared, reply, entry)
+            });
         }
         Err(error) => {
             put_failure(reply, status_of(error.kind(), About::Names));

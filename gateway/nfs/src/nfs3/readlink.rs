@@ -8,7 +8,12 @@ use super::results::{put_attributes, put_failure, put_ok, refuse_handle};
 use super::{About, Shared, answer, read_node, status_of};
 use crate::rpc::{Answer, Decoder, Refusal, Reply, Request};
 
-pub(super) fn call(shared: &Arc<Shared>, request: &Request<'_>, arguments: &mut Decoder<'_>, reply: &mut Reply) -> Result<Answer, Refusal> {
+pub(super) fn call(
+    shared: &Arc<Shared>,
+    request: &Request<'_>,
+    arguments: &mut Decoder<'_>,
+    reply: &mut Reply,
+) -> Result<Answer, Refusal> {
     let node = match read_node(shared, arguments)? {
         Ok(node) => node,
         Err(error) => return Ok(refuse_handle(reply, &error)),

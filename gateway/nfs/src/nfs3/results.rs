@@ -87,7 +87,8 @@ pub(super) fn read_only_pair(
     (one, two): (Result<Node, Error>, Result<Node, Error>),
     first: impl FnOnce(&mut Reply, Option<&Node>),
 ) -> Answer {
-    let status = [&one, &two].into_iter().find_map(|node| node.as_ref().err()).map_or(nfsstat3::NFS3ERR_ROFS, handle_status);
+    let status =
+        [&one, &two].into_iter().find_map(|node| node.as_ref().err()).map_or(nfsstat3::NFS3ERR_ROFS, handle_status);
     put_failure(reply, status);
     first(reply, one.as_ref().ok());
     put_wcc(reply, shared, two.as_ref().ok());
@@ -100,7 +101,10 @@ pub(super) fn wcc_body(shared: &Shared) -> impl FnOnce(&mut Reply, Option<&Node>
 }
 
 /// `diropargs3`: a directory and a name in it.
-pub(super) fn read_directory_and_name<'a>(shared: &Shared, arguments: &mut Decoder<'a>) -> Result<(Result<Node, Error>, &'a [u8]), Refusal> {
+pub(super) fn read_directory_and_name<'a>(
+    shared: &Shared,
+    arguments: &mut Decoder<'a>,
+) -> Result<(Result<Node, Error>, &'a [u8]), Refusal> {
     let directory = read_node(shared, arguments)?;
     Ok((directory, arguments.opaque(super::NAME_LIMIT)?))
 }

@@ -72,7 +72,8 @@ impl Range {
 
     /// What is left of `self` without `other`.
     fn without(self, other: Range) -> impl Iterator<Item = Range> {
-        let before = (self.first < other.first).then(|| Range { first: self.first, last: self.last.min(other.first - 1) });
+        let before =
+            (self.first < other.first).then(|| Range { first: self.first, last: self.last.min(other.first - 1) });
         let after = (self.last > other.last).then(|| Range { first: self.first.max(other.last + 1), last: self.last });
         let both = [before, after];
         both.into_iter().flatten()
@@ -228,7 +229,8 @@ mod tests {
     const FILE: File = File { export: 1, own: Identity(2) };
 
     fn lock(process: u32, is_exclusive: bool, offset: u64, length: u64) -> Lock {
-        let owner = Owner { peer: "192.0.2.1".parse().unwrap(), caller: (*b"host").into(), object: Box::default(), process };
+        let owner =
+            Owner { peer: "192.0.2.1".parse().unwrap(), caller: (*b"host").into(), object: Box::default(), process };
         Lock { owner, is_exclusive, range: Range::new(offset, length) }
     }
 

@@ -29,8 +29,29 @@ pub(crate) const VERSIONS: [u32; 3] = [1, 3, 4];
 const BLOCKING_HOLD: Duration = Duration::from_secs(8);
 
 const PROCEDURES: [&str; 24] = [
-    "NULL", "TEST", "LOCK", "CANCEL", "UNLOCK", "GRANTED", "TEST_MSG", "LOCK_MSG", "CANCEL_MSG", "UNLOCK_MSG", "GRANTED_MSG",
-    "TEST_RES", "LOCK_RES", "CANCEL_RES", "UNLOCK_RES", "GRANTED_RES", "16", "17", "18", "19", "SHARE", "UNSHARE", "NM_LOCK",
+    "NULL",
+    "TEST",
+    "LOCK",
+    "CANCEL",
+    "UNLOCK",
+    "GRANTED",
+    "TEST_MSG",
+    "LOCK_MSG",
+    "CANCEL_MSG",
+    "UNLOCK_MSG",
+    "GRANTED_MSG",
+    "TEST_RES",
+    "LOCK_RES",
+    "CANCEL_RES",
+    "UNLOCK_RES",
+    "GRANTED_RES",
+    "16",
+    "17",
+    "18",
+    "19",
+    "SHARE",
+    "UNSHARE",
+    "NM_LOCK",
     "FREE_ALL",
 ];
 
@@ -150,7 +171,12 @@ fn put_test(shared: &Shared, version: u32, is_exclusive: bool, target: &Target<'
     }
 }
 
-fn lock(shared: &Arc<Shared>, request: &Request<'_>, arguments: &mut Decoder<'_>, reply: &mut Reply) -> Result<Answer, Refusal> {
+fn lock(
+    shared: &Arc<Shared>,
+    request: &Request<'_>,
+    arguments: &mut Decoder<'_>,
+    reply: &mut Reply,
+) -> Result<Answer, Refusal> {
     let cookie = wire::cookie(arguments)?;
     let is_blocking = arguments.boolean()?;
     let is_exclusive = arguments.boolean()?;

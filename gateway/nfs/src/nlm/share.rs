@@ -6,7 +6,12 @@ use crate::rpc::{Decoder, Refusal, Reply, Request};
 
 const OBJECT_LIMIT: usize = 1024;
 
-pub(super) fn call(shared: &Shared, request: &Request<'_>, arguments: &mut Decoder<'_>, reply: &mut Reply) -> Result<(), Refusal> {
+pub(super) fn call(
+    shared: &Shared,
+    request: &Request<'_>,
+    arguments: &mut Decoder<'_>,
+    reply: &mut Reply,
+) -> Result<(), Refusal> {
     let cookie = wire::cookie(arguments)?;
     let _caller = arguments.opaque(NAME_LIMIT)?;
     let handle = arguments.opaque(OBJECT_LIMIT)?;

@@ -45,7 +45,8 @@ impl Client {
     /// # Errors
     /// Of the sockets.
     pub(crate) async fn remote(portmapper: SocketAddr) -> io::Result<Client> {
-        let any: IpAddr = if portmapper.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { std::net::Ipv6Addr::UNSPECIFIED.into() };
+        let any: IpAddr =
+            if portmapper.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { std::net::Ipv6Addr::UNSPECIFIED.into() };
         Client::connect(UdpSocket::bind((any, 0)).await?, portmapper).await
     }
 

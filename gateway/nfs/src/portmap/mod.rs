@@ -25,8 +25,19 @@ pub(crate) const PROGRAM: u32 = 100_000;
 pub(crate) const VERSIONS: [u32; 3] = [2, 3, 4];
 
 const PROCEDURES: [&str; 13] = [
-    "NULL", "SET", "UNSET", "GETPORT", "DUMP", "CALLIT", "GETTIME", "UADDR2TADDR", "TADDR2UADDR", "GETVERSADDR", "INDIRECT",
-    "GETADDRLIST", "GETSTAT",
+    "NULL",
+    "SET",
+    "UNSET",
+    "GETPORT",
+    "DUMP",
+    "CALLIT",
+    "GETTIME",
+    "UADDR2TADDR",
+    "TADDR2UADDR",
+    "GETVERSADDR",
+    "INDIRECT",
+    "GETADDRLIST",
+    "GETSTAT",
 ];
 
 /// The program.

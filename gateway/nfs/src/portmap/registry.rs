@@ -1,6 +1,6 @@
 //! The table: our own programs, which nobody can change, and what local kernels register.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::address;
@@ -80,28 +80,32 @@ impl Registry {
         }
         let netid = netid(protocol, false);
         let foreign = self.lock();
-        let entry = foreign.iter().find(|entry| entry.program == program && entry.version == version && entry.netid == netid);
+        let entry =
+            foreign.iter().find(|entry| entry.program == program && entry.version == version && entry.netid == netid);
         entry.and_then(|entry| address::socket(&entry.address)).map_or(0, |address| address.port())
     }
 
     /// The universal address of a program, as `peer` can reach it; empty if there is none.
     pub(super) fn address(&self, program: u32, version: u32, netid: &str, peer: &Peer) -> String {
         let entries = self.entries(peer);
-        let entry = entries.into_iter().find(|entry| entry.program == program && entry.version == version && entry.netid == netid);
+        let entry = entries
+            .into_iter()
+            .find(|entry| entry.program == program && entry.version == version && entry.netid == netid);
         entry.map(|entry| entry.address).unwrap_or_default()
     }
 
     /// Everything, as `peer` can reach it; our own first.
     pub(super) fn entries(&self, peer: &Peer) -> Vec<Entry> {
         let mut entries = Vec::new();
+        let local = [reachable(peer, false), reachable(peer, true)];
         for own in &self.own {
-            for is_v6 in [false, true] {
+            for (is_v6, local) in [false, true].into_iter().zip(local) {
                 if (is_v6 && own.families.v6) || (!is_v6 && own.families.v4) {
                     entries.push(Entry {
                         program: own.program,
                         version: own.version,
                         netid: netid(own.protocol, is_v6).to_owned(),
-                        address: address::universal(SocketAddr::new(reachable(peer, is_v6), own.port)),
+                        address: address::universal(SocketAddr::new(local, own.port)),
                         owner: "raptorgate".to_owned(),
                     });
                 }
@@ -150,16 +154,26 @@ pub(super) fn netid(protocol: Protocol, is_v6: bool) -> &'static str {
     }
 }
 
-/// The address of ours that the peer used, or one of the family that it asks for.
+/// The address of ours that the peer used or, of the family that it asks for, the one from which it can be reached.
 fn reachable(peer: &Peer, is_v6: bool) -> IpAddr {
     let local = peer.local.ip();
     if local.is_ipv6() == is_v6 && !local.is_unspecified() {
         return local;
     }
-    match (is_v6, peer.is_loopback()) {
-        (false, true) => IpAddr::V4(Ipv4Addr::LOCALHOST),
-        (false, false) => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
-        (true, true) => IpAddr::V6(Ipv6Addr::LOCALHOST),
-        (true, false) => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
+    let any: IpAddr = if is_v6 { Ipv6Addr::UNSPECIFIED.into() } else { Ipv4Addr::UNSPECIFIED.into() };
+    if peer.address.is_ipv6() == is_v6 {
+        return source_towards(peer.address, any).unwrap_or(any);
     }
+    match (is_v6, peer.is_loopback()) {
+        (false, true) => Ipv4Addr::LOCALHOST.into(),
+        (true, true) => Ipv6Addr::LOCALHOST.into(),
+        _ => any,
+    }
+}
+
+/// The address that packets to `peer` carry: connecting a datagram socket only asks the routing table.
+fn source_towards(peer: SocketAddr, any: IpAddr) -> Option<IpAddr> {
+    let socket = UdpSocket::bind((any, 0)).ok()?;
+    socket.connect(peer).ok()?;
+    Some(socket.local_addr().ok()?.ip())
 }

@@ -13,7 +13,12 @@ const OWNER_LIMIT: usize = 128;
 const DATAGRAMS: u32 = 1;
 const ORDERED_STREAM: u32 = 3;
 
-pub(super) fn call(registry: &Registry, request: &Request<'_>, arguments: &mut Decoder<'_>, reply: &mut Reply) -> Result<(), Refusal> {
+pub(super) fn call(
+    registry: &Registry,
+    request: &Request<'_>,
+    arguments: &mut Decoder<'_>,
+    reply: &mut Reply,
+) -> Result<(), Refusal> {
     match (request.procedure, request.version) {
         (0, _) => {}
         (1, _) => {

@@ -45,9 +45,9 @@ pub(crate) struct Registered {
 /// In words, if there is none, it refuses, or another NFS server has registered.
 pub(crate) async fn register(port: u16, own: &[Mapping]) -> Result<(Registered, Vec<String>), String> {
     let portmapper = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-    let mut client = Client::privileged(portmapper)
-        .await
-        .map_err(|error| format!("registering with rpcbind needs a port below 1024, which only root may use ({error})"))?;
+    let mut client = Client::privileged(portmapper).await.map_err(|error| {
+        format!("registering with rpcbind needs a port below 1024, which only root may use ({error})")
+    })?;
     let mut registered = Registered { portmapper, mappings: Vec::new() };
     let mut conflicts = Vec::new();
     for mapping in own.iter().filter(|mapping| mapping.families.v4) {
@@ -55,10 +55,14 @@ pub(crate) async fn register(port: u16, own: &[Mapping]) -> Result<(Registered, 
             Ok(true) => registered.mappings.push(*mapping),
             Ok(false) if is_essential(mapping.program) => {
                 registered.remove().await;
-                return Err(format!("rpcbind already knows another {}: is another NFS server running here?", name(mapping.program)));
+                return Err(format!(
+                    "rpcbind already knows another {}: is another NFS server running here?",
+                    name(mapping.program)
+                ));
             }
             Ok(false) => {
-                let conflict = format!("{} version {} is registered by another program", name(mapping.program), mapping.version);
+                let conflict =
+                    format!("{} version {} is registered by another program", name(mapping.program), mapping.version);
                 if !conflicts.contains(&conflict) {
                     conflicts.push(conflict);
                 }

@@ -16,11 +16,21 @@ struct Asked {
 
 impl Asked {
     fn read(arguments: &mut Decoder<'_>) -> Result<Asked, Refusal> {
-        Ok(Asked { program: arguments.u32()?, version: arguments.u32()?, protocol: arguments.u32()?, port: arguments.u32()? })
+        Ok(Asked {
+            program: arguments.u32()?,
+            version: arguments.u32()?,
+            protocol: arguments.u32()?,
+            port: arguments.u32()?,
+        })
     }
 }
 
-pub(super) fn call(registry: &Registry, request: &Request<'_>, arguments: &mut Decoder<'_>, reply: &mut Reply) -> Result<(), Refusal> {
+pub(super) fn call(
+    registry: &Registry,
+    request: &Request<'_>,
+    arguments: &mut Decoder<'_>,
+    reply: &mut Reply,
+) -> Result<(), Refusal> {
     match request.procedure {
         0 => {}
         1 => {
@@ -35,7 +45,8 @@ pub(super) fn call(registry: &Registry, request: &Request<'_>, arguments: &mut D
         }
         3 => {
             let asked = Asked::read(arguments)?;
-            let port = Protocol::from_number(asked.protocol).map_or(0, |protocol| registry.port(asked.program, asked.version, protocol));
+            let port = Protocol::from_number(asked.protocol)
+                .map_or(0, |protocol| registry.port(asked.program, asked.version, protocol));
             reply.u32(u32::from(port));
         }
         4 => dump(registry, request, reply),
@@ -45,7 +56,9 @@ pub(super) fn call(registry: &Registry, request: &Request<'_>, arguments: &mut D
 }
 
 fn set(registry: &Registry, asked: &Asked) -> bool {
-    let (Some(protocol), Ok(port)) = (Protocol::from_number(asked.protocol), u16::try_from(asked.port)) else { return false };
+    let (Some(protocol), Ok(port)) = (Protocol::from_number(asked.protocol), u16::try_from(asked.port)) else {
+        return false;
+    };
     registry.set(Entry {
         program: asked.program,
         version: asked.version,

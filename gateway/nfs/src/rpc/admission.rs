@@ -55,7 +55,12 @@ mod tests {
     use crate::rpc::Transport;
 
     fn peer(address: &str) -> Peer {
-        Peer::new(address.parse().unwrap(), "127.0.0.1:2049".parse().unwrap(), Transport::Tcp, &crate::peer::Policies::default())
+        Peer::new(
+            address.parse().unwrap(),
+            "127.0.0.1:2049".parse().unwrap(),
+            Transport::Tcp,
+            &crate::peer::Policies::default(),
+        )
     }
 
     fn user(uid: u32) -> Credential<'static> {

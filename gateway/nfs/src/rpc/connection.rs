@@ -28,8 +28,13 @@ const MIN_READ: usize = 4 << 10;
 const MAX_READ: usize = 64 << 10;
 
 /// Serves one connection until it ends, or `stop` turns true and the calls at hand are answered.
-pub(crate) async fn serve<S>(stream: S, peer: Arc<Peer>, slot: Slot, engine: Arc<Engine>, mut stop: watch::Receiver<bool>)
-where
+pub(crate) async fn serve<S>(
+    stream: S,
+    peer: Arc<Peer>,
+    slot: Slot,
+    engine: Arc<Engine>,
+    mut stop: watch::Receiver<bool>,
+) where
     S: AsyncRead + AsyncWrite + Unpin + Send,
 {
     let now = Instant::now();

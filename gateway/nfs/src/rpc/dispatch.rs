@@ -96,12 +96,7 @@ pub(crate) enum Dispatched {
     /// Answered, behind what the buffer held.
     Reply(Finished),
     /// Answered later.
-    Later {
-        waiting: Waiting,
-        buffer: BytesMut,
-        metrics: Arc<Procedures>,
-        procedure: u32,
-    },
+    Later { waiting: Waiting, buffer: BytesMut, metrics: Arc<Procedures>, procedure: u32 },
     /// Not answered.
     Silent(BytesMut),
     /// No call at all: the stream cannot be trusted.
@@ -128,7 +123,8 @@ impl Programs {
         let Ok(header) = Header::read(&mut decoder) else { return Dispatched::NoCall(buffer) };
         let mut reply = Reply::append(buffer, header.xid);
         let Some(target) = header.target else { return Dispatched::Reply(reply.rpc_mismatch()) };
-        let Some((service, metrics)) = self.entries.iter().find(|(service, _)| service.program() == target.program) else {
+        let Some((service, metrics)) = self.entries.iter().find(|(service, _)| service.program() == target.program)
+        else {
             return Dispatched::Reply(reply.program_unavailable());
         };
         let credential = match target.credential {
@@ -155,9 +151,12 @@ impl Programs {
                 metrics.answered(target.procedure, reply.has_failed());
                 Dispatched::Reply(reply.finish())
             }
-            Ok(Answer::Later(waiting)) => {
-                Dispatched::Later { waiting, buffer: reply.abandon(), metrics: metrics.clone(), procedure: target.procedure }
-            }
+            Ok(Answer::Later(waiting)) => Dispatched::Later {
+                waiting,
+                buffer: reply.abandon(),
+                metrics: metrics.clone(),
+                procedure: target.procedure,
+            },
             Ok(Answer::Silent) => {
                 metrics.answered(target.procedure, true);
                 Dispatched::Silent(reply.abandon())

@@ -61,7 +61,13 @@ pub(crate) async fn stopped(stop: &mut watch::Receiver<bool>) {
     let _ = stop.wait_for(|stop| *stop).await;
 }
 
-fn open(stream: TcpStream, address: SocketAddr, engine: &Arc<Engine>, stop: &watch::Receiver<bool>, connections: &mut JoinSet<()>) {
+fn open(
+    stream: TcpStream,
+    address: SocketAddr,
+    engine: &Arc<Engine>,
+    stop: &watch::Receiver<bool>,
+    connections: &mut JoinSet<()>,
+) {
     let Ok(local) = stream.local_addr() else { return };
     let peer = Arc::new(Peer::new(address, local, Transport::Tcp, &engine.policies));
     let Some(slot) = engine.table.admit(&peer) else {
@@ -78,6 +84,9 @@ fn open(stream: TcpStream, address: SocketAddr, engine: &Arc<Engine>, stop: &wat
 fn is_about_the_connection(error: &io::Error) -> bool {
     matches!(
         error.kind(),
-        io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset | io::ErrorKind::ConnectionRefused | io::ErrorKind::Interrupted
+        io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::ConnectionReset
+            | io::ErrorKind::ConnectionRefused
+            | io::ErrorKind::Interrupted
     )
 }

@@ -78,7 +78,12 @@ impl Output {
     }
 
     /// Writes until the socket takes no more. Ready with the number of bytes once everything is written.
-    pub(crate) fn poll_flush<S: AsyncWrite + Unpin>(&mut self, context: &mut Context<'_>, socket: &mut S, written: &mut u64) -> Poll<io::Result<()>> {
+    pub(crate) fn poll_flush<S: AsyncWrite + Unpin>(
+        &mut self,
+        context: &mut Context<'_>,
+        socket: &mut S,
+        written: &mut u64,
+    ) -> Poll<io::Result<()>> {
         while !self.is_empty() {
             let count = {
                 let mut slices = [IoSlice::new(&[]); SLICES];
@@ -157,7 +162,11 @@ mod tests {
             Poll::Ready(Ok(count))
         }
 
-        fn poll_write_vectored(self: Pin<&mut Self>, _: &mut Context<'_>, slices: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
+        fn poll_write_vectored(
+            self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+            slices: &[IoSlice<'_>],
+        ) -> Poll<io::Result<usize>> {
             let this = self.get_mut();
             let before = this.taken.len();
             let width = this.width;
@@ -181,7 +190,7 @@ mod tests {
             width in 1usize..5000,
         ) {
             let mut output = Output::default();
-            let mut expected = Vec::new();
+            let mut expected: Vec<u8> = Vec::new();
             for (number, (size, segments, inline)) in replies.iter().enumerate() {
                 let fill = u8::try_from(number % 251).unwrap();
                 let xid = u32::try_from(number).unwrap();

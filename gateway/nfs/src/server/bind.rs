@@ -59,7 +59,11 @@ pub(super) fn both(addresses: &[SocketAddr], purpose: &'static str) -> Result<So
     Ok(sockets)
 }
 
-fn bind_each<T>(addresses: &[SocketAddr], purpose: &'static str, bind: impl Fn(SocketAddr) -> io::Result<T>) -> Result<Vec<T>, Error> {
+fn bind_each<T>(
+    addresses: &[SocketAddr],
+    purpose: &'static str,
+    bind: impl Fn(SocketAddr) -> io::Result<T>,
+) -> Result<Vec<T>, Error> {
     let mut bound = Vec::new();
     let mut lacking = None;
     for address in addresses {
@@ -104,5 +108,6 @@ fn open(address: SocketAddr, kind: Type, protocol: Protocol, all: &[SocketAddr])
 /// The machine has no such family or address (IPv6 switched off).
 fn is_lacking(error: &io::Error) -> bool {
     const EAFNOSUPPORT: i32 = 97;
-    error.kind() == io::ErrorKind::AddrNotAvailable || (cfg!(target_os = "linux") && error.raw_os_error() == Some(EAFNOSUPPORT))
+    error.kind() == io::ErrorKind::AddrNotAvailable
+        || (cfg!(target_os = "linux") && error.raw_os_error() == Some(EAFNOSUPPORT))
 }
