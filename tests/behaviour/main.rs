@@ -9,6 +9,7 @@ mod support;
 
 mod broken_configuration;
 mod browser;
+mod generated_endpoints;
 mod hostile_entries;
 mod listing_flows;
 mod mounts;
@@ -16,6 +17,7 @@ mod offline;
 mod provenance;
 mod real_velociraptor;
 mod restart;
+mod trouble;
 mod verbs;
 mod whole_tree_through_nfs;
 mod whole_tree_through_webdav;

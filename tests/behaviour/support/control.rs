@@ -45,7 +45,7 @@ impl Control {
 
     /// What the server counted since it started.
     pub fn counters(&self) -> Value {
-        self.ask(&json!({ "counters": {} }))
+        self.ask(&json!({ "counters": {} }))["counters"].take()
     }
 
     /// Flows started on all endpoints since the server started.
