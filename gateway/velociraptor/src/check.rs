@@ -231,7 +231,14 @@ fn connection_problem(address: &str, error: &CallError) -> String {
     if says(&["notvalidyet"]) {
         return "the server's certificate is not valid yet: check this machine's clock".into();
     }
-    if says(&["certificaterequired", "badcertificate", "unknownca", "certificateunknown", "fatal alert", "decrypterror"]) {
+    if says(&[
+        "certificaterequired",
+        "badcertificate",
+        "unknownca",
+        "certificateunknown",
+        "fatal alert",
+        "decrypterror",
+    ]) {
         return format!("the server at {address} does not accept our certificate: write the file again on this server");
     }
     if says(&["connection refused"]) {
@@ -285,7 +292,11 @@ impl fmt::Display for CheckReport {
                 yes(read_ranges)
             )?;
             let orgs: Vec<_> = self.orgs.iter().map(|org| org.id.as_str()).collect();
-            writeln!(formatter, "organisations     {}", if orgs.is_empty() { "none".to_owned() } else { orgs.join(", ") })?;
+            writeln!(
+                formatter,
+                "organisations     {}",
+                if orgs.is_empty() { "none".to_owned() } else { orgs.join(", ") }
+            )?;
         }
         for problem in &self.problems {
             writeln!(formatter, "PROBLEM: {problem}")?;

@@ -63,7 +63,8 @@ impl ApiConfig {
             return Err(fail("this is no api_client.yaml: it is larger than 1 MiB".into()));
         }
         let text = std::fs::read(path).map_err(|error| fail(open_problem(&error)))?;
-        let text = String::from_utf8(text).map_err(|_| fail("this is no api_client.yaml: it is not UTF-8 text".into()))?;
+        let text =
+            String::from_utf8(text).map_err(|_| fail("this is no api_client.yaml: it is not UTF-8 text".into()))?;
         warn_about_permissions(path, &metadata);
         ApiConfig::parse(&text).map_err(fail)
     }
@@ -137,10 +138,14 @@ impl fmt::Debug for ApiConfig {
 
 fn open_problem(error: &std::io::Error) -> String {
     match error.kind() {
-        std::io::ErrorKind::NotFound => "no such file: write one on the server with `velociraptor --config server.config.yaml config \
+        std::io::ErrorKind::NotFound => {
+            "no such file: write one on the server with `velociraptor --config server.config.yaml config \
              api_client --name raptorgate --role investigator,api api_client.yaml`"
-            .into(),
-        std::io::ErrorKind::PermissionDenied => "cannot be read by this user: run as its owner, or give it to this user".into(),
+                .into()
+        }
+        std::io::ErrorKind::PermissionDenied => {
+            "cannot be read by this user: run as its owner, or give it to this user".into()
+        }
         _ => format!("cannot be read: {error}"),
     }
 }
@@ -151,7 +156,9 @@ fn yaml_problem(error: &str) -> String {
         .into_iter()
         .find(|key| first.contains("missing field") && first.contains(&format!("`{key}`")));
     match missing {
-        Some(key) => format!("the key {key} is missing: this is not the file that `velociraptor config api_client` writes"),
+        Some(key) => {
+            format!("the key {key} is missing: this is not the file that `velociraptor config api_client` writes")
+        }
         None => format!("this is no api_client.yaml: {first}"),
     }
 }
@@ -230,7 +237,8 @@ mod tests {
 
     #[test]
     fn fields_added_by_hand_are_honoured() {
-        let config = ApiConfig::parse(&format!("{}pinned_server_name: Other\nmax_grpc_recv_size: 1000000\n", yaml())).unwrap();
+        let config =
+            ApiConfig::parse(&format!("{}pinned_server_name: Other\nmax_grpc_recv_size: 1000000\n", yaml())).unwrap();
         assert_eq!(config.server_name(), "Other");
         assert_eq!(config.receive_limit(), 1_000_000);
     }

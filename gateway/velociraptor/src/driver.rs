@@ -10,9 +10,7 @@ use bytes::{Bytes, BytesMut};
 use futures_util::future::join_all;
 use futures_util::stream::BoxStream;
 use tokio::time::Instant;
-use vfs::backend::{
-    Backend, Capabilities, ContentLocation, Delivery, EndpointChange, Job, JobEvent, Listed, Presence,
-};
+use vfs::backend::{Backend, Capabilities, ContentLocation, Delivery, EndpointChange, Job, JobEvent, Listed, Presence};
 use vfs::{Clock, EndpointId, EndpointPath, Error, ErrorKind, Result, SystemClock, Timestamp};
 
 use crate::artifacts::{self, Artifact};
@@ -131,7 +129,9 @@ fn root_only(endpoint: &EndpointId) -> Result<()> {
 fn start_error(error: CallError) -> Error {
     match error {
         CallError::NotFound => Error::invalid("the server does not know this endpoint"),
-        CallError::Failed(text) if text.starts_with("ClientId") => Error::invalid("the server does not know this endpoint"),
+        CallError::Failed(text) if text.starts_with("ClientId") => {
+            Error::invalid("the server does not know this endpoint")
+        }
         CallError::Failed(text) if text.starts_with("Unknown artifact") => {
             Error::invalid(format!("the server lacks an artifact: {text}"))
         }

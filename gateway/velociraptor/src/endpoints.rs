@@ -147,7 +147,10 @@ mod tests {
         for bad in ["server", "", "C.", "C.../x", "C.1/2"] {
             assert!(endpoint(&client(bad, 0)).is_none(), "{bad}");
         }
-        assert_eq!(endpoint(&client("C.a9737bfea64c73c9-OTEST1", 0)).unwrap().id.to_string(), "C.a9737bfea64c73c9-OTEST1");
+        assert_eq!(
+            endpoint(&client("C.a9737bfea64c73c9-OTEST1", 0)).unwrap().id.to_string(),
+            "C.a9737bfea64c73c9-OTEST1"
+        );
     }
 
     #[test]

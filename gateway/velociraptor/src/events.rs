@@ -66,12 +66,8 @@ impl Completions {
         if self.shared.expected.len() >= MAX_EXPECTED {
             self.shared.expected.retain(|_, sender| sender.receiver_count() > 0);
         }
-        let ended = self
-            .shared
-            .expected
-            .entry(flow_id.to_owned())
-            .or_insert_with(|| watch::Sender::new(None))
-            .subscribe();
+        let ended =
+            self.shared.expected.entry(flow_id.to_owned()).or_insert_with(|| watch::Sender::new(None)).subscribe();
         let stream = self.shared.stream.subscribe();
         Expected { shared: self.shared.clone(), flow_id: flow_id.to_owned(), ended, stream }
     }

@@ -39,11 +39,16 @@ pub(crate) async fn listing(shared: &Shared, directory: &EndpointPath) -> CallRe
         let record = shared.server.directory_record(&directory.endpoint.client_id, place(directory)).await?;
         // Never listed; or the last refresh failed, which leaves a record without an artifact and without rows.
         if record.flow_id.is_empty() || (record.artifact.is_empty() && record.total_rows == 0) {
+            tracing::trace!(%directory, flow = record.flow_id, "the server holds no good listing");
             return Ok(None);
         }
-        let Some((rows, collected)) = rows(shared, directory, record.total_rows).await? else { continue };
+        let Some((rows, collected)) = rows(shared, directory, record.total_rows).await? else {
+            tracing::debug!(%directory, flow = record.flow_id, rows = record.total_rows, "the server's rows do not agree with its record");
+            continue;
+        };
         let after = shared.server.directory_record(&directory.endpoint.client_id, place(directory)).await?;
         if after.flow_id != record.flow_id || after.start_idx != record.start_idx {
+            tracing::debug!(%directory, flow = record.flow_id, after = after.flow_id, "the record changed under the reader");
             continue;
         }
         let observation = observation(shared, directory, &record).await?;
@@ -57,7 +62,11 @@ fn place(directory: &EndpointPath) -> Vec<String> {
 }
 
 /// All rows; `None` if there are not as many as the record says.
-async fn rows(shared: &Shared, directory: &EndpointPath, total: u64) -> CallResult<Option<(Rows, Vec<(u32, Fetched)>)>> {
+async fn rows(
+    shared: &Shared,
+    directory: &EndpointPath,
+    total: u64,
+) -> CallResult<Option<(Rows, Vec<(u32, Fetched)>)>> {
     let request = proto::GetTableRequest {
         client_id: directory.endpoint.client_id.to_string(),
         vfs_components: place(directory),
@@ -75,7 +84,10 @@ async fn rows(shared: &Shared, directory: &EndpointPath, total: u64) -> CallResu
         for row in &page.rows {
             let Some(fields) = table::fields(row) else { return Ok(None) };
             // A row without a name comes without the leading Download field: everything in it is shifted (§4.5 (b)).
-            if columns.download.is_some() && fields.len() + 1 == page.columns.len() && fields.get(columns.download).is_some_and(is_shifted) {
+            if columns.download.is_some()
+                && fields.len() + 1 == page.columns.len()
+                && fields.get(columns.download).is_some_and(is_shifted)
+            {
                 continue;
             }
             let ordinal = u32::try_from(rows.len()).unwrap_or(u32::MAX);
@@ -87,7 +99,9 @@ async fn rows(shared: &Shared, directory: &EndpointPath, total: u64) -> CallResu
                     }
                 }
                 Err(Refused::Nameless) => {}
-                Err(Refused::Full) => return Err(CallError::Invalid("a directory has more than 4 GiB of names".into())),
+                Err(Refused::Full) => {
+                    return Err(CallError::Invalid("a directory has more than 4 GiB of names".into()));
+                }
             }
         }
     }
@@ -102,7 +116,8 @@ fn is_shifted(field: Field<'_>) -> bool {
 /// A file that the server holds, if it does.
 fn fetched(directory: &EndpointPath, name: &str, download: &str) -> Option<Fetched> {
     let download: Download = serde_json::from_str(download).ok()?;
-    if download.in_flight || !download.error.is_empty() || download.components.is_empty() || download.flow_id.is_empty() {
+    if download.in_flight || !download.error.is_empty() || download.components.is_empty() || download.flow_id.is_empty()
+    {
         return None;
     }
     let seen = Timestamp::from_micros(download.mtime);
@@ -119,7 +134,11 @@ fn fetched(directory: &EndpointPath, name: &str, download: &str) -> Option<Fetch
     })
 }
 
-async fn observation(shared: &Shared, directory: &EndpointPath, record: &proto::VfsListResponse) -> CallResult<Observation> {
+async fn observation(
+    shared: &Shared,
+    directory: &EndpointPath,
+    record: &proto::VfsListResponse,
+) -> CallResult<Observation> {
     let seen = Timestamp { seconds: i64::try_from(record.timestamp).unwrap_or(i64::MAX), nanos: 0 };
     let (by, started) = match shared.server.flow(&directory.endpoint.client_id, &record.flow_id).await {
         Ok(context) => {

@@ -16,6 +16,8 @@ mod listing;
 mod row;
 mod server;
 mod table;
+#[cfg(test)]
+mod tests;
 mod watch;
 
 pub use check::{CheckReport, Installed, Org, Rights};

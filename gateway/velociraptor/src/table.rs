@@ -166,7 +166,9 @@ mod tests {
 
     #[test]
     fn the_protecting_space_of_old_servers_is_taken_off_once() {
-        for (cell, text) in [(" true", "true"), ("  x", " x"), (" {a}", "{a}"), ("plain", "plain"), (" base64:x", "base64:x")] {
+        for (cell, text) in
+            [(" true", "true"), ("  x", " x"), (" {a}", "{a}"), ("plain", "plain"), (" base64:x", "base64:x")]
+        {
             assert_eq!(Field::Cell(cell).text().unwrap(), text);
         }
     }

@@ -26,7 +26,9 @@ pub(crate) fn tasks(endpoint: &EndpointId, delivery: &Delivery) -> Result<Vec<Ta
         .iter()
         .map(|work| {
             let kind = match work {
-                Work::List { directory, depth } => Kind::List { directory: checked(endpoint, directory)?, depth: *depth },
+                Work::List { directory, depth } => {
+                    Kind::List { directory: checked(endpoint, directory)?, depth: *depth }
+                }
                 Work::ListMany { directories } => Kind::ListMany { directories: all_checked(endpoint, directories)? },
                 Work::Fetch { files } => match files.as_slice() {
                     [file] => Kind::Fetch { file: checked(endpoint, file)? },
@@ -120,8 +122,10 @@ fn parameters(kind: &Kind) -> (&'static str, Vec<proto::VqlEnv>) {
             vec![variable("Accessor", accessor(files)), variable("Files", list(files, "File"))],
         ),
         Kind::Ranges { file, ranges } => {
-            let ranges: Vec<_> =
-                ranges.iter().map(|(offset, length)| serde_json::json!({ "Offset": offset, "Length": length })).collect();
+            let ranges: Vec<_> = ranges
+                .iter()
+                .map(|(offset, length)| serde_json::json!({ "Offset": offset, "Length": length }))
+                .collect();
             (
                 artifacts::READ_RANGES.name,
                 vec![
@@ -178,12 +182,7 @@ mod tests {
     }
 
     fn delivery(works: Vec<Work>) -> Delivery {
-        Delivery {
-            works,
-            principal: Principal::new("alice"),
-            reason: Reason("READDIR /x".into()),
-            limits: LIMITS,
-        }
+        Delivery { works, principal: Principal::new("alice"), reason: Reason("READDIR /x".into()), limits: LIMITS }
     }
 
     const LIMITS: Limits =
@@ -215,7 +214,10 @@ mod tests {
         for task in tasks(&endpoint(), &delivery(all_works())).unwrap() {
             let request = request(&endpoint(), &task, &LIMITS, &"why ".repeat(1000));
             assert!(request.urgent);
-            assert_eq!((request.timeout, request.max_rows, request.max_upload_bytes, request.cpu_limit), (60, 7, 8, 50.0));
+            assert_eq!(
+                (request.timeout, request.max_rows, request.max_upload_bytes, request.cpu_limit),
+                (60, 7, 8, 50.0)
+            );
             assert!(request.flow_id.is_empty(), "appending to a flow spoils its record");
             let env = &request.specs[0].parameters.as_ref().unwrap().env;
             assert!(env.iter().all(|variable| variable.key != "Path"));

@@ -153,11 +153,8 @@ mod tests {
     use proptest::prelude::*;
 
     fn failed(status: &str) -> Failure {
-        let context = proto::ArtifactCollectorContext {
-            state: State::Error.into(),
-            status: status.into(),
-            ..Default::default()
-        };
+        let context =
+            proto::ArtifactCollectorContext { state: State::Error.into(), status: status.into(), ..Default::default() };
         let state = FlowState::of(&context);
         assert_eq!(state.phase, Phase::Failed);
         state.failure()
@@ -175,10 +172,16 @@ mod tests {
 
     #[test]
     fn everything_but_finished_and_error_is_waited_for() {
-        for (state, expected) in
-            [(0, Phase::Queued), (1, Phase::Queued), (2, Phase::Finished), (3, Phase::Failed), (4, Phase::Delivered),
-             (5, Phase::Delivered), (6, Phase::Delivered), (77, Phase::Delivered)]
-        {
+        for (state, expected) in [
+            (0, Phase::Queued),
+            (1, Phase::Queued),
+            (2, Phase::Finished),
+            (3, Phase::Failed),
+            (4, Phase::Delivered),
+            (5, Phase::Delivered),
+            (6, Phase::Delivered),
+            (77, Phase::Delivered),
+        ] {
             assert_eq!(phase(state), expected, "{state}");
         }
     }

@@ -73,7 +73,9 @@ impl Many {
             }
             let Some(open) = &mut self.open else { continue };
             if let Some(stats) = fields.get(columns.stats).and_then(Field::object) {
-                let counted = serde_json::from_str::<Stats>(stats).ok().and_then(|stats| stats.end_idx.checked_sub(stats.start_idx));
+                let counted = serde_json::from_str::<Stats>(stats)
+                    .ok()
+                    .and_then(|stats| stats.end_idx.checked_sub(stats.start_idx));
                 let whole = counted == Some(open.count);
                 if let (true, Some(open)) = (whole, self.open.take())
                     && let Some(directory) = open.directory
@@ -126,7 +128,8 @@ mod tests {
                 r#"[["c"],"x",1,"-rw-r--r--",null]"#,
             ]))
             .unwrap();
-        let names: Vec<_> = first.iter().map(|whole| (whole.directory.name().unwrap(), whole.rows.len(), whole.first_row)).collect();
+        let names: Vec<_> =
+            first.iter().map(|whole| (whole.directory.name().unwrap(), whole.rows.len(), whole.first_row)).collect();
         assert_eq!(names, [("a", 2, 0), ("b", 0, 3)]);
         assert_eq!((many.next_row(), many.unlisted()), (5, 2));
         let rest = many.listing(&page(&[r#"[["c"],"",0,"",{"start_idx":0,"end_idx":3}]"#])).unwrap();

@@ -1,6 +1,8 @@
 //! Rows of a flow's table become whole directories (D29): nothing is a listing before it is certain that no row of it is missing.
 
 mod many;
+#[cfg(test)]
+mod tests;
 mod tree;
 
 use vfs::EndpointPath;
@@ -46,7 +48,7 @@ fn parent_text(components: &str) -> &str {
 }
 
 #[cfg(test)]
-mod tests {
+mod parent_tests {
     use super::*;
     use proptest::prelude::*;
 

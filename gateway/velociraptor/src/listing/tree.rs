@@ -26,6 +26,8 @@ pub(crate) struct Tree {
     /// The table's next row.
     next_row: u64,
     open: Option<Open>,
+    /// Rows are missing before the next one.
+    gap: bool,
     closed: Vec<Closed>,
     /// Rows of Stats that have been read, and what became of them.
     stats: HashMap<EndpointPath, Span>,
@@ -54,7 +56,10 @@ struct Open {
     /// `None`: nobody knows where it is.
     directory: Option<EndpointPath>,
     rows: Rows,
-    start: u64,
+    /// Rows of the table from its first to its last, those without a name too.
+    span: Span,
+    /// How many of them came.
+    count: u64,
     /// A row may be missing at its edge: only its Stats row proves it.
     doubtful: bool,
 }
@@ -62,7 +67,14 @@ struct Open {
 struct Closed {
     whole: Whole,
     span: Span,
+    count: u64,
     doubtful: bool,
+}
+
+impl Closed {
+    fn has_gaps(&self) -> bool {
+        self.count != self.span.end - self.span.start
+    }
 }
 
 impl Tree {
@@ -74,6 +86,7 @@ impl Tree {
             depth,
             next_row: 0,
             open: None,
+            gap: false,
             closed: Vec::new(),
             stats: HashMap::new(),
             unplaced: Vec::new(),
@@ -125,6 +138,8 @@ impl Tree {
             let row_number = self.next_row;
             self.next_row += 1;
             let Some(open) = &mut self.open else { continue };
+            open.span.end = self.next_row;
+            open.count += 1;
             let Some(directory) = &open.directory else { continue };
             match row::append(&columns, &fields, directory, &mut open.rows) {
                 Ok(entry) => {
@@ -134,11 +149,14 @@ impl Tree {
                         && let Some(reported) = fields.get(columns.components).and_then(Field::strings)
                         && let Ok(child) = directory.child(&entry.name)
                     {
-                        let unclear = entry.name.contains(char::REPLACEMENT_CHARACTER) || self.places.contains_key(&reported);
+                        let unclear =
+                            entry.name.contains(char::REPLACEMENT_CHARACTER) || self.places.contains_key(&reported);
                         self.places.insert(reported, if unclear { Place::Ambiguous } else { Place::At(child) });
                     }
                 }
-                Err(Refused::Nameless) => tracing::debug!(row = row_number, %directory, "a row without a name is passed over"),
+                Err(Refused::Nameless) => {
+                    tracing::debug!(row = row_number, %directory, "a row without a name is passed over")
+                }
                 Err(Refused::Full) => return Err(Overflow),
             }
         }
@@ -167,14 +185,18 @@ impl Tree {
         let (mut ready, mut waiting) = (Vec::new(), Vec::new());
         for closed in std::mem::take(&mut self.closed) {
             match self.stats.get(&closed.whole.directory) {
-                Some(span) if *span == closed.span => ready.push(closed.whole),
+                Some(span) if *span == closed.span && !closed.has_gaps() => ready.push(closed.whole),
                 Some(span) => tracing::warn!(
                     directory = %closed.whole.directory, ?span, rows = ?closed.span,
                     "the server's table lacks rows of this directory: it does not count as listed"
                 ),
-                None if !closed.doubtful && self.next_row >= closed.span.end + PROOF_ROWS => ready.push(closed.whole),
+                None if !closed.doubtful && !closed.has_gaps() && self.next_row >= closed.span.end + PROOF_ROWS => {
+                    ready.push(closed.whole)
+                }
                 None if !ended => waiting.push(closed),
-                None => tracing::debug!(directory = %closed.whole.directory, "not read to its end: it does not count as listed"),
+                None => {
+                    tracing::debug!(directory = %closed.whole.directory, "not read to its end: it does not count as listed")
+                }
             }
         }
         self.closed = waiting;
@@ -210,7 +232,8 @@ impl Tree {
         let directory = if self.depth == 0 {
             Some(self.root.clone())
         } else {
-            let mut reported: Vec<String> = components.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
+            let mut reported: Vec<String> =
+                components.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
             reported.pop();
             if first && self.next_row == 0 {
                 // The first rows are those of the asked directory, even if the endpoint reports them by a device name.
@@ -220,30 +243,29 @@ impl Tree {
                 self.place(&reported)
             }
         };
-        let rows = Rows::new();
-        self.open = Some(Open { parent_text: text.to_owned(), directory, rows, start: self.next_row, doubtful: false });
+        let span = Span { start: self.next_row, end: self.next_row };
+        let doubtful = std::mem::take(&mut self.gap);
+        self.open = Some(Open { parent_text: text.to_owned(), directory, rows: Rows::new(), span, count: 0, doubtful });
     }
 
     fn close(&mut self) {
         let Some(open) = self.open.take() else { return };
-        let span = Span { start: open.start, end: self.next_row };
+        let Open { span, count, doubtful, .. } = open;
         let Some(directory) = open.directory else {
             tracing::debug!(rows = ?span, "rows of a directory that nobody asked for are passed over");
             return;
         };
         let whole = Whole { directory, rows: open.rows, first_row: span.start };
-        self.closed.push(Closed { whole, span, doubtful: open.doubtful });
+        self.closed.push(Closed { whole, span, count, doubtful });
     }
 
     /// Rows are missing before row `next`: what is open and what follows must be proven by Stats.
     fn skip_to(&mut self, next: u64) {
         tracing::warn!(from = self.next_row, to = next, "the server left out rows of a listing");
         self.next_row = next;
+        self.gap = true;
         if let Some(open) = &mut self.open {
             open.doubtful = true;
-        }
-        if let Some(closed) = self.closed.last_mut() {
-            closed.doubtful = true;
         }
     }
 

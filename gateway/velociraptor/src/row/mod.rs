@@ -142,7 +142,9 @@ fn is_registry(accessor: &str) -> bool {
 fn is_virtual(file_system: &str, directory: &EndpointPath, name: &str) -> bool {
     let top = directory.components.first().map_or(name, AsRef::as_ref);
     matches!(file_system, "proc" | "sysfs")
-        || (!directory.components.is_empty() && matches!(&*directory.accessor, "auto" | "file") && matches!(top, "proc" | "sys"))
+        || (!directory.components.is_empty()
+            && matches!(&*directory.accessor, "auto" | "file")
+            && matches!(top, "proc" | "sys"))
 }
 
 /// Volumes and shadow copies get names that people know (D21).
@@ -161,7 +163,11 @@ fn shown(directory: &EndpointPath, name: &str) -> Option<String> {
 }
 
 /// What else the endpoint said, for provenance. A registry value that became the content is not said twice.
-fn details<'a>(data: Option<&'a str>, registry_type: Option<&str>, mode: Option<&Cow<'_, str>>) -> Option<Cow<'a, str>> {
+fn details<'a>(
+    data: Option<&'a str>,
+    registry_type: Option<&str>,
+    mode: Option<&Cow<'_, str>>,
+) -> Option<Cow<'a, str>> {
     let data = match registry_type {
         Some(kind) => Some(Cow::Owned(serde_json::json!({ "type": kind }).to_string())),
         None => data.map(Cow::Borrowed),
@@ -190,9 +196,9 @@ mod tests {
     const COLUMNS: [&str; 6] = ["_Data", "Name", "Size", "Mode", "mtime", "btime"];
 
     fn directory(accessor: &str, components: &[&str]) -> EndpointPath {
-        components
-            .iter()
-            .fold(EndpointPath::accessor_root(EndpointId::root_org("C.1"), accessor), |path, name| path.child(name).unwrap())
+        components.iter().fold(EndpointPath::accessor_root(EndpointId::root_org("C.1"), accessor), |path, name| {
+            path.child(name).unwrap()
+        })
     }
 
     fn read(accessor: &str, components: &[&str], row: &str) -> Result<Rows, Refused> {
@@ -268,7 +274,8 @@ mod tests {
 
     #[test]
     fn rows_without_a_name_are_passed_over() {
-        for row in [r#"[null,"",1,"-rw-r--r--"]"#, "[null,null,1]", "[null,7,1]", "[]", r#"[null,"..",0,"drwxr-xr-x"]"#] {
+        for row in [r#"[null,"",1,"-rw-r--r--"]"#, "[null,null,1]", "[null,7,1]", "[]", r#"[null,"..",0,"drwxr-xr-x"]"#]
+        {
             assert_eq!(read("auto", &[], row).unwrap_err(), Refused::Nameless, "{row}");
         }
     }

@@ -16,7 +16,9 @@ const ZERO: Timestamp = Timestamp { seconds: -62_135_596_800, nanos: 0 };
 /// The shape that servers write: `2026-11-24T13:21:57.182183236Z`, with no or up to nine digits of the second.
 fn utc(text: &[u8]) -> Option<Timestamp> {
     let (date, rest) = text.split_at_checked(19)?;
-    let [y1, y2, y3, y4, b'-', m1, m2, b'-', d1, d2, b'T', h1, h2, b':', n1, n2, b':', s1, s2] = *date else { return None };
+    let [y1, y2, y3, y4, b'-', m1, m2, b'-', d1, d2, b'T', h1, h2, b':', n1, n2, b':', s1, s2] = *date else {
+        return None;
+    };
     let year = digits(&[y1, y2, y3, y4])?;
     let (month, day) = (digits(&[m1, m2])?, digits(&[d1, d2])?);
     let (hour, minute, second) = (digits(&[h1, h2])?, digits(&[n1, n2])?, digits(&[s1, s2])?);
@@ -95,7 +97,9 @@ mod tests {
 
     #[test]
     fn what_is_unknown_or_no_time_is_not_invented() {
-        for text in ["0001-01-01T00:00:00Z", "", "yesterday", "2023-02-29T00:00:00Z", "2026-13-01T00:00:00Z", "2026-01-01"] {
+        for text in
+            ["0001-01-01T00:00:00Z", "", "yesterday", "2023-02-29T00:00:00Z", "2026-13-01T00:00:00Z", "2026-01-01"]
+        {
             assert_eq!(parse(text), None, "{text}");
         }
     }

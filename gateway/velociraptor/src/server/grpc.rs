@@ -97,8 +97,11 @@ impl Server for Grpc {
     }
 
     async fn cancel(&self, client_id: &str, flow_id: &str) -> CallResult<()> {
-        let request =
-            proto::ApiFlowRequest { client_id: client_id.to_owned(), flow_id: flow_id.to_owned(), ..Default::default() };
+        let request = proto::ApiFlowRequest {
+            client_id: client_id.to_owned(),
+            flow_id: flow_id.to_owned(),
+            ..Default::default()
+        };
         write!(self.cancel_flow(request)).map(|_| ())
     }
 
@@ -183,10 +186,7 @@ impl Server for Grpc {
         };
         // The server sends no headers before the first event, so the call itself must not be waited for here.
         let events = async move { Ok::<_, Status>(api.watch_event(request).await?.into_inner()) };
-        futures_util::stream::once(events)
-            .try_flatten()
-            .map(|event| Ok(Bytes::from(event?.jsonl)))
-            .boxed()
+        futures_util::stream::once(events).try_flatten().map(|event| Ok(Bytes::from(event?.jsonl))).boxed()
     }
 
     async fn health(&self) -> CallResult<()> {

@@ -4,6 +4,8 @@
 
 mod channel;
 mod failure;
+#[cfg(test)]
+pub(crate) mod fake;
 mod grpc;
 
 use async_trait::async_trait;

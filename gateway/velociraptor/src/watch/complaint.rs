@@ -12,7 +12,8 @@ use crate::table::{self, Field};
 pub(super) fn cause_of(text: &str) -> Cause {
     let text = text.to_ascii_lowercase();
     let says = |words: &[&str]| words.iter().any(|words| text.contains(words));
-    if says(&["not supported", "only regular files", "not a directory", "is a directory", "directory name is invalid"]) {
+    if says(&["not supported", "only regular files", "not a directory", "is a directory", "directory name is invalid"])
+    {
         Cause::Unsupported
     } else if says(&["permission denied", "access is denied", "operation not permitted"]) {
         Cause::Denied

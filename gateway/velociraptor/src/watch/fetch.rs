@@ -76,12 +76,14 @@ impl Reader {
             uploads = uploads::read(server, client_id, flow_id).await?;
         }
         let uploads: HashMap<Key, Upload> = uploads.into_iter().map(|upload| (Key::of(&upload), upload)).collect();
-        let single = wanted.len() == 1 && uploads.len() == 1;
+        let single = wanted.len() == 1;
         let mut missing = 0;
         for (index, wanted) in wanted.iter().enumerate() {
             // With one file and one upload it is that one, whatever the endpoint calls it (raw NTFS names the volume).
-            let upload = uploads.get(&wanted.key).or_else(|| uploads.values().next().filter(|_| single));
-            let said = said.get(wanted.said.as_str());
+            let upload =
+                uploads.get(&wanted.key).or_else(|| uploads.values().next().filter(|_| single && uploads.len() == 1));
+            let said =
+                said.get(wanted.said.as_str()).or_else(|| said.values().next().filter(|_| single && said.len() == 1));
             let content = match judge(upload, said) {
                 Judgement::Content { size, sparse } => Ok(FetchedContent {
                     size,
@@ -156,9 +158,13 @@ fn judge(upload: Option<&Upload>, said: Option<&Said>) -> Judgement {
         (Some(upload), None) if upload.sparse => {
             Judgement::Content { size: size.unwrap_or(upload.file_size), sparse: true }
         }
-        (Some(upload), None) if size.is_some_and(|size| size > upload.uploaded_size) => Judgement::Complaint(complaint::silence(
-            &format!("only {} of {} bytes arrived on the server", upload.uploaded_size, size.unwrap_or_default()),
-        )),
+        (Some(upload), None) if size.is_some_and(|size| size > upload.uploaded_size) => {
+            Judgement::Complaint(complaint::silence(&format!(
+                "only {} of {} bytes arrived on the server",
+                upload.uploaded_size,
+                size.unwrap_or_default()
+            )))
+        }
         (Some(upload), None) => Judgement::Content { size: upload.uploaded_size, sparse: false },
         (None, None) if said.is_some() => {
             Judgement::Complaint(complaint::silence("the endpoint read the file, but its upload is not on the server"))
@@ -208,11 +214,7 @@ fn parse(page: &velociraptor_proto::proto::GetTableResponse, all: &mut HashMap<A
         let said = match fields.get(upload).and_then(Field::object) {
             Some(json) => {
                 let upload: UploadColumn = serde_json::from_str(json).unwrap_or_default();
-                Said {
-                    size: upload.size,
-                    sha256: upload.sha256,
-                    error: upload.error.filter(|error| !error.is_empty()),
-                }
+                Said { size: upload.size, sha256: upload.sha256, error: upload.error.filter(|error| !error.is_empty()) }
             }
             None => Said { size: number(size), sha256: words(sha256), error: words(error) },
         };

@@ -126,8 +126,10 @@ impl Reader {
                 };
                 if over {
                     // Both first pages at once: a small flow has no others.
-                    let (first_rows, first_stats) =
-                        tokio::join!(listing.page(tree.next_row()), watcher.shared.server.table(first_stats(watcher, tree)));
+                    let (first_rows, first_stats) = tokio::join!(
+                        listing.page(tree.next_row()),
+                        watcher.shared.server.table(first_stats(watcher, tree))
+                    );
                     let mut page = first_rows?;
                     read_stats(tree, first_stats.ok()).await?;
                     loop {

@@ -6,6 +6,8 @@ mod hub;
 mod listing;
 mod pages;
 mod probe;
+#[cfg(test)]
+mod tests;
 mod uploads;
 mod watcher;
 
@@ -68,7 +70,11 @@ impl Shared {
                 events
             }
         };
-        futures_util::stream::unfold(events, |mut events| async move { events.recv().await.map(|event| (event, events)) }).boxed()
+        futures_util::stream::unfold(
+            events,
+            |mut events| async move { events.recv().await.map(|event| (event, events)) },
+        )
+        .boxed()
     }
 
     fn ended(&self, job: &Job, hub: &Arc<Hub>) {

@@ -103,7 +103,11 @@ impl Drop for Pages {
     }
 }
 
-async fn call(server: Arc<dyn Server>, table: Table, request: proto::GetTableRequest) -> CallResult<proto::GetTableResponse> {
+async fn call(
+    server: Arc<dyn Server>,
+    table: Table,
+    request: proto::GetTableRequest,
+) -> CallResult<proto::GetTableResponse> {
     match table {
         Table::Flow => server.table(request).await,
         Table::Directory => server.directory(request).await,

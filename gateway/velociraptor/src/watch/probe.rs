@@ -23,7 +23,9 @@ impl Probe {
     /// A probe for `file` of the flow; its place on the server is known in advance.
     pub(super) fn new(file: &EndpointPath, flow_id: &str) -> Probe {
         let mut components: Vec<String> =
-            ["clients", &file.endpoint.client_id, "collections", flow_id, "uploads", &file.accessor].map(String::from).to_vec();
+            ["clients", &file.endpoint.client_id, "collections", flow_id, "uploads", &file.accessor]
+                .map(String::from)
+                .to_vec();
         components.extend(file.components.iter().map(ToString::to_string));
         Probe { org: file.endpoint.org.clone(), components, arrived: 0, step: FIRST_STEP }
     }

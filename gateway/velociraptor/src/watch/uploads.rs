@@ -63,7 +63,10 @@ fn parse(
         match fields.get(kind).and_then(Field::text).as_deref() {
             Some("idx") => {
                 if let Some(last) = path.last_mut()
-                    && fields.get(client_components).and_then(Field::strings).is_some_and(|client| client.last() != Some(last))
+                    && fields
+                        .get(client_components)
+                        .and_then(Field::strings)
+                        .is_some_and(|client| client.last() != Some(last))
                     && let Some(stem) = last.strip_suffix(".idx")
                 {
                     *last = stem.to_owned();
@@ -93,7 +96,8 @@ mod tests {
 
     #[test]
     fn an_index_makes_its_file_sparse() {
-        let columns = ["vfs_path", "Type", "_Components", "file_size", "_accessor", "_client_components", "uploaded_size"];
+        let columns =
+            ["vfs_path", "Type", "_Components", "file_size", "_accessor", "_client_components", "uploaded_size"];
         let rows = [
             r#"["/r","",["clients","C","uploads","sparse","r"],1048640,"sparse",["r"],128]"#,
             r#"["/r.idx","idx",["clients","C","uploads","sparse","r"],1048640,"sparse",["r"],128]"#,

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
-use vfs::backend::{Failure, Job, JobEvent, Observation, Outcome};
 use vfs::Timestamp;
+use vfs::backend::{Failure, Job, JobEvent, Observation, Outcome};
 
 use super::hub::Hub;
 use super::probe::Probe;
@@ -39,13 +39,17 @@ pub(super) async fn run(shared: Arc<Shared>, job: Job, hub: Arc<Hub>) {
     let known = shared.tasks.get(&job).map(|task| task.clone());
     let started_here = known.is_some();
     let outcome = match known {
-        Some(task) => Watcher { shared: shared.clone(), job: job.clone(), task, hub: hub.clone(), live: true }
-            .live_on(&mut expected, started_here)
-            .await,
-        None => match learn(&shared, &job, &hub).await {
-            Ok(Some(task)) => Watcher { shared: shared.clone(), job: job.clone(), task, hub: hub.clone(), live: false }
+        Some(task) => {
+            Watcher { shared: shared.clone(), job: job.clone(), task, hub: hub.clone(), live: true }
                 .live_on(&mut expected, started_here)
-                .await,
+                .await
+        }
+        None => match learn(&shared, &job, &hub).await {
+            Ok(Some(task)) => {
+                Watcher { shared: shared.clone(), job: job.clone(), task, hub: hub.clone(), live: false }
+                    .live_on(&mut expected, started_here)
+                    .await
+            }
             Ok(None) => None,
             Err(error) => Some(unknown(&error)),
         },
@@ -191,7 +195,13 @@ impl Watcher {
         let now = self.shared.clock.now();
         let started = flow::started(&self.job.id).or(state.started).unwrap_or(now);
         let seen = if self.live { now } else { state.active.unwrap_or(started).min(now) };
-        Observation { job: self.job.id.clone(), by: self.task.by.clone(), started: earlier(started, state.started), seen, first_row }
+        Observation {
+            job: self.job.id.clone(),
+            by: self.task.by.clone(),
+            started: earlier(started, state.started),
+            seen,
+            first_row,
+        }
     }
 }
 

@@ -3,4 +3,5 @@
 
 mod real;
 mod rig;
+mod simulated;
 mod support;

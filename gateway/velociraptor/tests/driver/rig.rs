@@ -12,7 +12,6 @@ pub struct Rig {
     directory: tempfile::TempDir,
     binary: PathBuf,
     processes: Vec<Child>,
-    pub api_port: u16,
 }
 
 /// The binary: `VELOCIRAPTOR_BIN`, or `velociraptor` in the PATH.
@@ -54,7 +53,7 @@ impl Rig {
             "defaults": {"acl_lru_timeout_sec": 5},
         });
         std::fs::write(root.join("merge.json"), merge.to_string()).unwrap();
-        let mut rig = Rig { directory, binary, processes: Vec::new(), api_port: api };
+        let mut rig = Rig { directory, binary, processes: Vec::new() };
         let server = rig.tool(&["config", "generate", "--merge_file", &at("merge.json")]);
         std::fs::write(rig.file("server.config.yaml"), server).unwrap();
         let client = rig.server_tool(&["config", "client"]);

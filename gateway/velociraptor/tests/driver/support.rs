@@ -59,7 +59,12 @@ pub fn delivery(works: Vec<Work>) -> Delivery {
         works,
         principal: Principal::new("alice"),
         reason: Reason("READDIR /x".into()),
-        limits: Limits { timeout: Duration::from_secs(120), max_rows: 1_000_000, max_upload_bytes: 1 << 30, cpu_percent: 0 },
+        limits: Limits {
+            timeout: Duration::from_secs(120),
+            max_rows: 1_000_000,
+            max_upload_bytes: 1 << 30,
+            cpu_percent: 0,
+        },
     }
 }
 

@@ -1,0 +1,264 @@
+//! The whole driver against the simulated server: what a real one does only now and then, on demand.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use futures_util::StreamExt as _;
+use simulator::{Config, EndpointConfig, Handle, Permissions, Simulator, Timing};
+use raptorgate_velociraptor::{ApiConfig, Driver, Options};
+use vfs::backend::{Backend as _, Cause, Failure, JobEvent, Outcome, Work};
+use vfs::{EndpointId, ErrorKind};
+
+use crate::support::{assert_equals_disk, delivery, noise, path, read_all, run, submit, wait};
+
+struct Rig {
+    simulator: Simulator,
+    handle: Handle,
+    driver: Driver,
+    endpoint: EndpointId,
+    root: tempfile::TempDir,
+    _state: tempfile::TempDir,
+}
+
+fn connect(config: &Path) -> Driver {
+    Driver::connect(&ApiConfig::load(config).unwrap(), Options::default()).unwrap()
+}
+
+impl Rig {
+    async fn start(timing: Timing) -> Rig {
+        let (root, state) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let mut config = Config::new(state.path());
+        config.timing = timing;
+        config.endpoints = vec![EndpointConfig::directory("host1", root.path())];
+        let simulator = Simulator::start(config).await.unwrap();
+        let driver = connect(simulator.api_config());
+        let endpoint = EndpointId::root_org(simulator.clients()[0].client_id.as_str());
+        Rig { handle: simulator.handle(), simulator, driver, endpoint, root, _state: state }
+    }
+
+    /// A directory on the endpoint's disk and its path there: the endpoint shows `root` as `/`.
+    fn directory(&self, name: &str) -> (PathBuf, vfs::EndpointPath) {
+        let on_disk = self.root.path().join(name);
+        fs::create_dir_all(&on_disk).unwrap();
+        (on_disk, path(&self.endpoint, "auto", Path::new(name)))
+    }
+
+    async fn list(&self, directory: &vfs::EndpointPath, depth: u32) -> crate::support::Seen {
+        run(&self.driver, &self.endpoint, Work::List { directory: directory.clone(), depth }).await
+    }
+}
+
+fn fill(directory: &Path, files: usize) {
+    for index in 0..files {
+        fs::write(directory.join(format!("file_{index:06}")), "").unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_directory_and_a_file_come_as_they_are() {
+    let rig = Rig::start(Timing::instant()).await;
+    let (on_disk, directory) = rig.directory("evidence");
+    for name in ["a", "quote\"d", "new\nline", " space ", "ünï", "true", "{json}"] {
+        fs::write(on_disk.join(name), name).unwrap();
+    }
+    std::os::unix::fs::symlink("a", on_disk.join("link")).unwrap();
+    let content = noise(3, 3_000_000);
+    fs::write(on_disk.join("content"), &content).unwrap();
+    assert!(rig.driver.check().await.is_usable());
+    let seen = rig.list(&directory, 0).await;
+    assert_eq!(seen.complaint(), None);
+    assert_equals_disk(&seen.only_listing().rows, &on_disk);
+    rig.handle.short_reads(true);
+    let seen = run(&rig.driver, &rig.endpoint, Work::Fetch { files: vec![directory.child("content").unwrap()] }).await;
+    assert_eq!(read_all(&rig.driver, seen.fetched[0].content.as_ref().unwrap()).await, content);
+    let missing = rig.list(&directory.child("missing").unwrap(), 0).await;
+    assert!(missing.listed.is_empty());
+    assert!(matches!(missing.complaint().unwrap().cause, Cause::Absent | Cause::Unknown));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_failed_refresh_leaves_the_servers_good_listing_alone() {
+    let rig = Rig::start(Timing::instant()).await;
+    let (on_disk, directory) = rig.directory("evidence");
+    fill(&on_disk, 3);
+    rig.list(&directory, 0).await;
+    let held = async || {
+        for _ in 0..100 {
+            if let Some(held) = rig.driver.held(&directory).await.unwrap() {
+                return held;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        panic!("the server holds the listing");
+    };
+    assert_eq!(held().await.rows.len(), 3);
+    fs::remove_dir_all(&on_disk).unwrap();
+    assert!(rig.list(&directory, 0).await.listed.is_empty());
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    assert_eq!(held().await.rows.len(), 3);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn old_servers_and_odd_rows_are_understood() {
+    let rig = Rig::start(Timing::instant()).await;
+    let (on_disk, directory) = rig.directory("evidence");
+    fill(&on_disk, 30);
+    fs::write(on_disk.join("123"), "").unwrap();
+    fs::write(on_disk.join(" leading"), "").unwrap();
+    rig.handle.old_rows(true);
+    assert_equals_disk(&rig.list(&directory, 0).await.only_listing().rows, &on_disk);
+    rig.handle.old_rows(false);
+    rig.handle.uneven_columns(true);
+    assert_equals_disk(&rig.list(&directory, 0).await.only_listing().rows, &on_disk);
+    rig.handle.uneven_columns(false);
+    rig.handle.nameless_rows(true);
+    assert_equals_disk(&rig.list(&directory, 0).await.only_listing().rows, &on_disk);
+    let held = rig.driver.held(&directory).await.unwrap().unwrap();
+    assert_equals_disk(&held.rows, &on_disk);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_big_directory_comes_in_pages_that_fit() {
+    let rig = Rig::start(Timing::instant()).await;
+    let (on_disk, directory) = rig.directory("evidence");
+    fill(&on_disk, 12_345);
+    rig.handle.limit_messages(Some(300_000));
+    assert_equals_disk(&rig.list(&directory, 0).await.only_listing().rows, &on_disk);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_deep_listing_equals_the_disk() {
+    let rig = Rig::start(Timing::instant()).await;
+    let (top, directory) = rig.directory("evidence");
+    let mut all = vec![top.clone()];
+    for index in 1..200 {
+        let below = all[index / 3].join(format!("d{index}"));
+        fs::create_dir(&below).unwrap();
+        fill(&below, index % 4);
+        all.push(below);
+    }
+    let seen = rig.list(&directory, 50).await;
+    assert_eq!(seen.complaint(), None);
+    assert_eq!(seen.listed.len(), all.len());
+    for listed in &seen.listed {
+        let relative = PathBuf::from_iter(listed.directory.components.iter().map(AsRef::as_ref));
+        assert_equals_disk(&listed.rows, &rig.root.path().join(relative));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn lost_and_failed_flows_are_told_apart() {
+    let rig = Rig::start(Timing::instant()).await;
+    let (_, directory) = rig.directory("evidence");
+    rig.handle.fail_next_flows(1, "Query timed out after 600 seconds");
+    assert_eq!(rig.list(&directory, 0).await.failure(), Failure::Limit);
+    rig.handle.stall_next_flows(1);
+    let job = submit(&rig.driver, &rig.endpoint, Work::List { directory: directory.clone(), depth: 0 }).await;
+    let mut events = rig.driver.watch(&job);
+    assert!(matches!(events.next().await, Some(JobEvent::Delivered)));
+    rig.driver.cancel(&job).await.unwrap();
+    let seen = wait(&rig.driver, &job).await;
+    assert_eq!(seen.failure(), Failure::Cancelled);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_endpoint_that_is_away_gets_its_work_when_it_is_back() {
+    let rig = Rig::start(Timing::instant()).await;
+    let (on_disk, directory) = rig.directory("evidence");
+    fill(&on_disk, 3);
+    rig.handle.set_online(&rig.endpoint.client_id, false).unwrap();
+    let job = submit(&rig.driver, &rig.endpoint, Work::List { directory: directory.clone(), depth: 0 }).await;
+    let mut events = rig.driver.watch(&job);
+    assert!(tokio::time::timeout(Duration::from_millis(1_500), events.next()).await.is_err(), "queued");
+    rig.handle.set_online(&rig.endpoint.client_id, true).unwrap();
+    let seen = wait(&rig.driver, &job).await;
+    assert_eq!(seen.only_listing().rows.len(), 3);
+    let everything: Vec<_> = events.collect().await;
+    assert!(matches!(everything.last(), Some(JobEvent::Ended(Outcome::Finished { complaint: None }))));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn events_save_asking_and_losing_them_costs_only_time() {
+    let rig = Rig::start(Timing::instant()).await;
+    let (on_disk, directory) = rig.directory("evidence");
+    fill(&on_disk, 3);
+    rig.list(&directory, 0).await;
+    let before = rig.handle.counters().calls_of("GetFlowDetails");
+    for _ in 0..10 {
+        rig.list(&directory, 0).await;
+    }
+    let asked = rig.handle.counters().calls_of("GetFlowDetails") - before;
+    println!("state asked {asked} times for ten listings");
+    assert!(asked <= 10, "{asked}");
+    rig.handle.drop_event_streams();
+    assert_eq!(rig.list(&directory, 0).await.only_listing().rows.len(), 3);
+    let plain =
+        rig.simulator.add_api_user("plain", Permissions { any_query: false, ..Permissions::investigator() }).unwrap();
+    let plain = connect(&plain);
+    let seen = run(&plain, &rig.endpoint, Work::List { directory: directory.clone(), depth: 0 }).await;
+    assert_eq!(seen.only_listing().rows.len(), 3);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_restarts_is_waited_for() {
+    let rig = Rig::start(Timing::instant()).await;
+    let (on_disk, directory) = rig.directory("evidence");
+    fill(&on_disk, 3);
+    rig.handle.set_online(&rig.endpoint.client_id, false).unwrap();
+    let job = submit(&rig.driver, &rig.endpoint, Work::List { directory: directory.clone(), depth: 0 }).await;
+    let restart = async {
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        rig.handle.restart_server(Duration::from_millis(800));
+        tokio::time::sleep(Duration::from_millis(1_000)).await;
+        rig.handle.set_online(&rig.endpoint.client_id, true).unwrap();
+    };
+    let (seen, ()) = tokio::join!(wait(&rig.driver, &job), restart);
+    assert_eq!(seen.only_listing().rows.len(), 3);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn lists_of_works_need_our_artifacts_and_then_are_one_flow() {
+    let rig = Rig::start(Timing::instant()).await;
+    let (on_disk, directory) = rig.directory("evidence");
+    let admin = rig
+        .simulator
+        .add_api_user("admin", Permissions { artifact_writer: true, ..Permissions::investigator() })
+        .unwrap();
+    let admin = connect(&admin);
+    assert_eq!(rig.driver.install_artifacts().await.unwrap_err().kind(), ErrorKind::Denied);
+    let files = ["a", "b", "missing"].map(|name| directory.child(name).unwrap());
+    let works = delivery(vec![Work::Fetch { files: files.to_vec() }]);
+    assert_eq!(rig.driver.submit(&rig.endpoint, works).await.unwrap_err().kind(), ErrorKind::Invalid);
+    admin.install_artifacts().await.unwrap();
+    let capabilities = rig.driver.capabilities(&rig.endpoint).await.unwrap();
+    assert!(capabilities.list_many && capabilities.fetch_many && capabilities.ranges);
+    fs::write(on_disk.join("a"), noise(1, 5_000)).unwrap();
+    fs::write(on_disk.join("b"), noise(2, 1_500_000)).unwrap();
+    let seen = run(&rig.driver, &rig.endpoint, Work::Fetch { files: files.to_vec() }).await;
+    assert_eq!(read_all(&rig.driver, seen.fetched[0].content.as_ref().unwrap()).await, noise(1, 5_000));
+    assert_eq!(read_all(&rig.driver, seen.fetched[1].content.as_ref().unwrap()).await, noise(2, 1_500_000));
+    assert!(seen.fetched[2].content.is_err());
+    let seen = run(
+        &rig.driver,
+        &rig.endpoint,
+        Work::Ranges { file: files[1].clone(), ranges: vec![(1_000, 10), (1_499_990, 99)] },
+    )
+    .await;
+    let content = noise(2, 1_500_000);
+    assert_eq!(read_all(&rig.driver, seen.fetched[0].content.as_ref().unwrap()).await, content[1_000..1_010]);
+    assert_eq!(read_all(&rig.driver, seen.fetched[1].content.as_ref().unwrap()).await, content[1_499_990..]);
+    let directories = vec![directory.clone(), directory.child("nothing").unwrap()];
+    let seen = run(&rig.driver, &rig.endpoint, Work::ListMany { directories }).await;
+    assert_equals_disk(&seen.only_listing().rows, &on_disk);
+    assert!(seen.complaint().is_some());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_user_without_a_record_is_told_from_a_missing_object() {
+    let rig = Rig::start(Timing::instant()).await;
+    let nobody = rig.simulator.write_certificate("nobody").unwrap();
+    let report = connect(&nobody).check().await;
+    assert!(report.reachable && !report.is_usable(), "{report}");
+    assert!(report.problems[0].contains("does not know our user"), "{report}");
+}
