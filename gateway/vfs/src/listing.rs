@@ -19,6 +19,8 @@ pub struct Listing {
     inner: Arc<Inner>,
     directory: Arc<Directory>,
     loaded: Arc<Loaded>,
+    /// The directory as it was asked for: its session and view go on to the entries.
+    node: Node,
     now: Timestamp,
 }
 
@@ -39,7 +41,12 @@ impl std::fmt::Debug for Listing {
 impl Listing {
     pub(crate) fn new(inner: Arc<Inner>, directory: Arc<Directory>, loaded: Arc<Loaded>) -> Listing {
         let now = inner.clock.now();
-        Listing { inner, directory, loaded, now }
+        Listing { node: directory.node, inner, directory, loaded, now }
+    }
+
+    pub(crate) fn seen_from(mut self, node: &Node) -> Listing {
+        self.node = *node;
+        self
     }
 
     /// Number of entries.
@@ -59,7 +66,7 @@ impl Listing {
 
     /// The directory itself.
     pub fn directory(&self) -> Node {
-        self.directory.node
+        self.node
     }
 
     /// The name of the entry at `ordinal`, spelled for `profile`. Empty past the end.
@@ -75,6 +82,7 @@ impl Listing {
         let entry = self.loaded.snapshot.entry(ordinal)?;
         let state = self.directory.state();
         let found = self.inner.found_at(&self.directory, &state, &entry, self.now);
+        let found = self.node.leads_to(found).ok()?;
         Some((found.node, found.attributes))
     }
 

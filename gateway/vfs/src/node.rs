@@ -6,7 +6,7 @@
 //! | bytes | field |
 //! |---|---|
 //! | 0 | format, 1 |
-//! | 1 | kind |
+//! | 1 | kind in the low three bits, view in the others |
 //! | 2..4 | key id |
 //! | 4..12 | export: hash of organisation and client id; 0 above the endpoints |
 //! | 12..28 | H(parent) |
@@ -104,7 +104,14 @@ pub struct Node {
     pub version: u32,
     /// Session of a ticket, or 0.
     pub session: u64,
+    /// How many times the way here went through `.raptorgate/root`: 0 to [`MAX_VIEW`]. Content and listings are the same in every view,
+    /// file ids are not: the Linux client refuses a directory that is found below itself (`ELOOP`).
+    pub view: u8,
 }
+
+/// The deepest view. Linux follows at most 40 links on one walk.
+pub const MAX_VIEW: u8 = 31;
+const KIND_BITS: u32 = 3;
 
 impl Node {
     /// `/`: the list of endpoints.
@@ -115,7 +122,24 @@ impl Node {
         own: Identity::ROOT,
         version: 0,
         session: 0,
+        view: 0,
     };
+
+    /// The file id of RFC 1813 `fattr3`: never 0, bit 63 clear.
+    pub fn file_id(&self) -> u64 {
+        viewed_file_id(self.own, self.view)
+    }
+
+    /// The file id of the directory that holds it.
+    pub fn parent_file_id(&self) -> u64 {
+        viewed_file_id(self.parent, self.view)
+    }
+}
+
+/// Each view has file ids of its own.
+fn viewed_file_id(identity: Identity, view: u8) -> u64 {
+    let mixed = identity.file_id() ^ u64::from(view).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    (mixed & (u64::MAX >> 1)).max(1)
 }
 
 /// The secret that identities and handles are made with. Replicas that share it mint the same handles.
@@ -172,7 +196,7 @@ impl Keys {
     pub fn encode(&self, node: &Node) -> [u8; HANDLE_BYTES] {
         let mut bytes = [0; HANDLE_BYTES];
         bytes[0] = FORMAT;
-        bytes[1] = node.kind as u8;
+        bytes[1] = node.kind as u8 | node.view << KIND_BITS;
         bytes[2..4].copy_from_slice(&self.id.to_be_bytes());
         bytes[4..12].copy_from_slice(&node.export.to_be_bytes());
         bytes[12..28].copy_from_slice(&node.parent.to_bytes());
@@ -200,8 +224,8 @@ impl Keys {
         if self.mac(&bytes[..56]) != u64::from_be_bytes(array(&bytes[56..64])) {
             return Err(Error::stale("the handle was altered"));
         }
-        let kind =
-            NodeKind::from_byte(bytes[1]).ok_or_else(|| Error::invalid("the handle names no known kind of object"))?;
+        let kind = NodeKind::from_byte(bytes[1] & 7)
+            .ok_or_else(|| Error::invalid("the handle names no known kind of object"))?;
         Ok(Node {
             kind,
             export: u64::from_be_bytes(array(&bytes[4..12])),
@@ -209,6 +233,7 @@ impl Keys {
             own: Identity::from_bytes(array(&bytes[28..44])),
             version: u32::from_be_bytes(array(&bytes[44..48])),
             session: u64::from_be_bytes(array(&bytes[48..56])),
+            view: bytes[1] >> KIND_BITS,
         })
     }
 
@@ -236,9 +261,9 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_handle_names_what_it_was_made_for(export: u64, parent: u128, own: u128, version: u32, session: u64, kind in 1u8..=5) {
+        fn a_handle_names_what_it_was_made_for(export: u64, parent: u128, own: u128, version: u32, session: u64, kind in 1u8..=5, view in 0..=MAX_VIEW) {
             let node = Node {
-                kind: NodeKind::from_byte(kind).unwrap(), export, parent: Identity(parent), own: Identity(own), version, session,
+                kind: NodeKind::from_byte(kind).unwrap(), export, parent: Identity(parent), own: Identity(own), version, session, view,
             };
             prop_assert_eq!(keys().decode(&keys().encode(&node)).unwrap(), node);
         }
@@ -268,6 +293,7 @@ mod tests {
             own: keys.child(Identity::ROOT, "auto", 0),
             version: 9,
             session: 0,
+            view: 0,
         };
         let hex: String = keys.encode(&node).iter().map(|byte| format!("{byte:02x}")).collect();
         assert_eq!(hex.len(), 128);

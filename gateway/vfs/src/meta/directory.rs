@@ -96,7 +96,9 @@ impl Inner {
         let place =
             Place::Endpoint(crate::path::EndpointPath::accessor_root(path.endpoint.clone(), path.accessor.clone()));
         let root = self.tree.known(of.node.export, endpoint, own, place).await?;
-        Ok(Found { node: root.node, attributes: self.own_attributes(&root) })
+        // One view further: the kernel must not meet a directory below itself.
+        let node = Node { view: 1, ..root.node };
+        Ok(Found { node, attributes: self.own_attributes(&root) })
     }
 
     async fn entry_file(
@@ -125,7 +127,8 @@ impl Inner {
             parent: directory.node.own,
             own: self.child_identity(directory.node.own, name),
             version: 0,
-            session: directory.node.session,
+            session: 0,
+            view: 0,
         };
         let attributes = self.meta_attributes(&node).await?;
         Ok(Found { node, attributes })

@@ -93,7 +93,7 @@ impl Tree {
     pub(crate) fn insert(&self, export: u64, parent: Identity, own: Identity, place: Place) -> Arc<Directory> {
         let key = DirectoryKey { export, own };
         let made = || {
-            let node = Node { kind: NodeKind::Directory, export, parent, own, version: 0, session: 0 };
+            let node = Node { kind: NodeKind::Directory, export, parent, own, version: 0, session: 0, view: 0 };
             Arc::new(Directory::new(node, place, State::default()))
         };
         self.directories.entry(key).or_insert_with(made).clone()
@@ -222,6 +222,7 @@ impl Tree {
                 own: key.own,
                 version: 0,
                 session: 0,
+                view: 0,
             };
             let state = State { generation: record.generation, listing: record.listing, failure: record.failure };
             Arc::new(Directory::new(node, record.place, state))

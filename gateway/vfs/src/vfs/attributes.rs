@@ -116,7 +116,8 @@ impl Inner {
             parent: parent.node.own,
             own: entry.identity,
             version: 0,
-            session: parent.node.session,
+            session: 0,
+            view: 0,
         };
         if file_type == FileType::Directory {
             let attributes = self.stamped_directory(entry, fsid, &node);

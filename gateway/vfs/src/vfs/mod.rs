@@ -8,6 +8,7 @@ mod inner;
 mod list;
 mod lookup;
 mod resolve;
+mod view;
 mod watch;
 
 use std::sync::Arc;
@@ -69,6 +70,11 @@ impl Data {
     /// Number of bytes.
     pub fn len(&self) -> usize {
         self.segments.iter().map(Bytes::len).sum()
+    }
+
+    fn seen_from(mut self, node: &Node) -> Data {
+        self.attributes = node.sees(self.attributes);
+        self
     }
 
     /// No bytes: at or past the end.
@@ -206,7 +212,7 @@ impl Vfs {
 
     /// Attributes from the last known listing of any age (D35).
     pub fn attributes_now(&self, node: &Node) -> Option<Result<Attributes>> {
-        self.inner.attributes_now(node)
+        Some(self.inner.attributes_now(node)?.map(|attributes| node.sees(attributes)))
     }
 
     /// Attributes, waiting only for a size that nothing but reading tells (D7).
@@ -214,12 +220,12 @@ impl Vfs {
     /// # Errors
     /// `Stale` if the object is gone for good.
     pub async fn attributes(&self, node: &Node, call: &Call) -> Result<Attributes> {
-        self.inner.attributes(node, call).await
+        self.inner.attributes(node, call).await.map(|attributes| node.sees(attributes))
     }
 
     /// The child called `name` (spelled in `call.profile`), if the answer is in memory (D35).
     pub fn lookup_now(&self, directory: &Node, name: &str, call: &Call) -> Option<Result<Found>> {
-        self.inner.lookup_now(directory, name, call)
+        Some(self.inner.lookup_now(directory, name, call)?.and_then(|found| directory.leads_to(found)))
     }
 
     /// The child called `name` (spelled in `call.profile`); `.` and `..` are the front end's business ([`Vfs::parent`]).
@@ -227,7 +233,7 @@ impl Vfs {
     /// # Errors
     /// `Absent` only by a fresh listing, `Later`, `Offline`, …
     pub async fn lookup(&self, directory: &Node, name: &str, call: &Call) -> Result<Found> {
-        self.inner.lookup(directory, name, call).await
+        directory.leads_to(self.inner.lookup(directory, name, call).await?)
     }
 
     /// The directory that holds `node`; `/` for `/`.
@@ -235,12 +241,12 @@ impl Vfs {
     /// # Errors
     /// `Stale` if it is gone for good.
     pub async fn parent(&self, node: &Node) -> Result<Found> {
-        self.inner.parent(node).await
+        node.leads_to(self.inner.parent(node).await?)
     }
 
     /// The listing to serve, if it is in memory and needs no waiting. May start a refresh in the background.
     pub fn list_now(&self, directory: &Node, call: &Call) -> Option<Result<Listing>> {
-        self.inner.list_now(directory, call)
+        Some(self.inner.list_now(directory, call)?.map(|listing| listing.seen_from(directory)))
     }
 
     /// The listing to serve to a reader who begins (D35).
@@ -248,13 +254,13 @@ impl Vfs {
     /// # Errors
     /// `Later`, `Offline`, `Denied`, `NotDirectory`, …; never an empty listing for a failure.
     pub async fn list(&self, directory: &Node, call: &Call) -> Result<Listing> {
-        self.inner.list_directory(directory, call).await
+        self.inner.list_directory(directory, call).await.map(|listing| listing.seen_from(directory))
     }
 
     /// The listing of an earlier generation, for a reader who goes on (D28). If that is truly gone, the newest, with
     /// [`Listing::generation`] telling so.
     pub fn list_at_now(&self, directory: &Node, generation: u32) -> Option<Result<Listing>> {
-        self.inner.list_at_now(directory, generation)
+        Some(self.inner.list_at_now(directory, generation)?.map(|listing| listing.seen_from(directory)))
     }
 
     /// As [`Vfs::list_at_now`], reading from the store if need be.
@@ -262,12 +268,12 @@ impl Vfs {
     /// # Errors
     /// As [`Vfs::list`].
     pub async fn list_at(&self, directory: &Node, generation: u32, call: &Call) -> Result<Listing> {
-        self.inner.list_at(directory, generation, call).await
+        self.inner.list_at(directory, generation, call).await.map(|listing| listing.seen_from(directory))
     }
 
     /// Content from memory.
     pub fn read_now(&self, file: &Node, offset: u64, length: u32, call: &Call) -> Option<Result<Data>> {
-        self.inner.read_now(file, offset, length, call)
+        Some(self.inner.read_now(file, offset, length, call)?.map(|data| data.seen_from(file)))
     }
 
     /// Content, collecting the file if need be. Short only at the end of the content.
@@ -275,7 +281,7 @@ impl Vfs {
     /// # Errors
     /// See D19.
     pub async fn read(&self, file: &Node, offset: u64, length: u32, call: &Call) -> Result<Data> {
-        self.inner.read(file, offset, length, call).await
+        self.inner.read(file, offset, length, call).await.map(|data| data.seen_from(file))
     }
 
     /// The target of a link as it is safe to serve (D1).

@@ -42,6 +42,7 @@ impl Inner {
                 rest.push_front(part.to_owned());
             }
         }
+        found.node.view = 0; // by name there is one way to everything
         Ok(found)
     }
 

@@ -64,6 +64,31 @@ async fn absolute_links_lead_to_the_same_endpoint() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn no_directory_is_found_below_itself_by_the_kernels_measure() {
+    let (_, vfs) = fixture().await;
+    let etc = find(&vfs, &path("etc")).await.unwrap();
+    let mut seen = std::collections::HashSet::from([etc.attributes.file_id]);
+    let mut here = etc.node;
+    for _ in 0..vfs::node::MAX_VIEW {
+        let meta = vfs.lookup(&here, ".raptorgate", &call()).await.unwrap();
+        let root = vfs.lookup(&meta.node, "root", &call()).await.unwrap();
+        let etc_again = vfs.lookup(&root.node, "etc", &call()).await.unwrap();
+        for found in [meta, root, etc_again] {
+            assert!(seen.insert(found.attributes.file_id), "a file id that an ancestor has");
+            let node = vfs.node(&vfs.handle(&found.node)).unwrap();
+            assert_eq!(vfs.attributes(&node, &call()).await.unwrap().file_id, found.attributes.file_id);
+        }
+        here = etc_again.node;
+    }
+    let listing = vfs.list(&here, &call()).await.unwrap();
+    let (hosts, _) = listing.entry(0).unwrap();
+    assert_eq!(hosts.view, vfs::node::MAX_VIEW);
+    assert_eq!(crate::read_all(&vfs, &hosts).await.unwrap(), b"127.0.0.1 localhost\n");
+    let meta = vfs.lookup(&here, ".raptorgate", &call()).await.unwrap();
+    assert_eq!(vfs.lookup(&meta.node, "root", &call()).await.unwrap_err().kind(), ErrorKind::Invalid);
+}
+
+#[tokio::test(start_paused = true)]
 async fn windows_names_ignore_case_and_one_object_has_one_handle() {
     let backend = FakeBackend::new();
     backend.add_endpoint(CLIENT, System::Windows, true);
