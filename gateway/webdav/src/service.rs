@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_LENGTH, HOST, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::header::{AUTHORIZATION, CACHE_CONTROL, HOST, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
@@ -192,7 +192,8 @@ impl Service {
         if is_page && (exchange.asks("info") || !found.attributes.collected && found.node.kind == NodeKind::File) {
             return browser::file(self, exchange, found).await;
         }
-        if exchange.audience() == Audience::Json {
+        // Never by `Accept`: many clients accept JSON without wanting anything but the file.
+        if exchange.asks("json") {
             return api::provenance_of(self, exchange, &found).await;
         }
         content::answer(&self.vfs, &self.conditional, exchange, found).await
@@ -206,8 +207,10 @@ impl Service {
         browser::pressed(self, exchange, found).await
     }
 
+    /// A final slash makes a browser follow a link; for every other client a link is a file.
     async fn resolve(&self, exchange: &Exchange) -> Result<Found, Refusal> {
-        let found = self.vfs.resolve(&exchange.path.names(), false, &exchange.call()).await;
+        let follow = exchange.path.has_final_slash() && exchange.audience() == Audience::Browser;
+        let found = self.vfs.resolve(&exchange.path.names(), follow, &exchange.call()).await;
         found.map_err(|error| Refusal::from_error(&error, exchange.class))
     }
 }
@@ -230,6 +233,5 @@ pub(crate) async fn read_body(body: Incoming, limit: usize) -> Result<Bytes, Ref
 /// Marks an answer that must not be kept.
 pub(crate) fn uncached(mut response: Response<Body>) -> Response<Body> {
     response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    let _ = response.headers_mut().remove(CONTENT_LENGTH);
     response
 }

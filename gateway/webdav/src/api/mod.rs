@@ -38,6 +38,7 @@ pub(crate) async fn answer(service: &Service, exchange: &Exchange, body: Incomin
     let is_post = exchange.method() == Method::POST;
     match names.get(1..).unwrap_or_default() {
         ["style.css"] if is_read => Ok(browser::style(exchange)),
+        ["activity"] if is_read => Ok(browser::activity_page(service, exchange)),
         ["connect"] if is_read => Ok(browser::connect_page(exchange)),
         ["api", "v1", "status"] if is_read => Ok(respond(exchange, &status(service))),
         ["api", "v1", "clients"] if is_read => Ok(respond(exchange, &json!(service.vfs.endpoints()))),
@@ -65,7 +66,7 @@ pub(crate) async fn answer(service: &Service, exchange: &Exchange, body: Incomin
             let call = explicit(exchange);
             Ok(progress::stream(service.vfs.collect(&found.node, &call)))
         }
-        ["style.css" | "connect"] | ["api", "v1", "status" | "clients" | "activity" | "provenance"] => {
+        ["style.css" | "activity" | "connect"] | ["api", "v1", "status" | "clients" | "activity" | "provenance"] => {
             Err(not_allowed("GET, HEAD"))
         }
         ["api", "v1", "refresh" | "collect"] => Err(not_allowed("POST")),

@@ -11,6 +11,7 @@ use super::order::{Column, Sort};
 use super::work::is_running;
 use super::{href_of, html};
 use crate::exchange::Exchange;
+use crate::link;
 use crate::propfind::encode::kind_word;
 use crate::refusal::{Answer, Refusal, status_of};
 use crate::service::Service;
@@ -135,11 +136,9 @@ async fn rows(service: &Service, exchange: &Exchange, listing: &Listing, body: &
     let profile = exchange.class.profile();
     for ordinal in shown {
         let Some((node, attributes)) = listing.entry(*ordinal) else { continue };
-        let target = match node.kind {
-            NodeKind::Link => service.vfs.read_link(&node).await.ok(),
-            _ => None,
-        };
-        row(body, exchange, &node, &attributes, &listing.name(*ordinal, profile), target.as_deref());
+        let target = if node.kind == NodeKind::Link { listing.raw_link(*ordinal) } else { None };
+        let attributes = target.map_or(attributes, |target| link::described(&attributes, target));
+        row(body, exchange, &node, &attributes, &listing.name(*ordinal, profile), target);
     }
     body.push_str("</tbody></table>");
     if pages > 1 {

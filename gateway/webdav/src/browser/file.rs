@@ -3,14 +3,16 @@
 use std::fmt::Write;
 
 use http::StatusCode;
+use serde_json::Value;
 use vfs::{Found, NodeKind};
 
 use super::directory::progress;
 use super::escape::text;
 use super::html;
-use super::layout::{Page, size};
+use super::layout::{Page, size, time};
 use super::work::is_running;
 use crate::exchange::Exchange;
+use crate::link;
 use crate::propfind::encode::kind_word;
 use crate::refusal::{Answer, Refusal};
 use crate::service::Service;
@@ -34,9 +36,7 @@ pub(crate) async fn page(service: &Service, exchange: &Exchange, found: Found) -
         }
         NodeKind::File => body.push_str("<span class=\"badge\">not collected</span>"),
         NodeKind::Link => {
-            let target = service
-                .vfs
-                .read_link(&found.node)
+            let target = link::raw_target(&service.vfs, &found.node)
                 .await
                 .map_err(|error| Refusal::from_error(&error, exchange.class))?;
             let _ = write!(
@@ -73,6 +73,7 @@ pub(crate) async fn page(service: &Service, exchange: &Exchange, found: Found) -
         let exact = known.map_or_else(|| "not known".to_owned(), vfs::Timestamp::to_rfc3339);
         let _ = write!(body, "<tr><th scope=\"row\">{title}</th><td>{}</td></tr>", text(&exact));
     }
+    copies(&mut body, &provenance);
     body.push_str("</tbody></table><h2>Provenance</h2>");
     let pretty = serde_json::to_string_pretty(&provenance).unwrap_or_default();
     body.push_str("<pre>");
@@ -83,4 +84,32 @@ pub(crate) async fn page(service: &Service, exchange: &Exchange, found: Found) -
     body.push_str("</pre>");
     let status = if exchange.asks("info") { StatusCode::OK } else { StatusCode::FORBIDDEN };
     Ok(html(exchange, status, page.finish(&body)))
+}
+
+/// What is known of each copy that was collected: hashes, flow, by whom, when.
+fn copies(body: &mut String, provenance: &Value) {
+    let copies = provenance.get("copies").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+    for copy in copies {
+        let words = |pointer: &str| copy.pointer(pointer).and_then(Value::as_str);
+        for (title, pointer) in [
+            ("SHA-256 (endpoint)", "/sha256_endpoint"),
+            ("SHA-256 (as received)", "/digests/sha256"),
+            ("SHA-1 (as received)", "/digests/sha1"),
+            ("MD5 (as received)", "/digests/md5"),
+        ] {
+            if let Some(hash) = words(pointer) {
+                let _ = write!(body, "<tr><th scope=\"row\">{title}</th><td><code>{}</code></td></tr>", text(hash));
+            }
+        }
+        if let (Some(job), Some(by)) = (words("/observation/job"), words("/observation/by")) {
+            let seen = copy.pointer("/observation/seen").cloned().and_then(|seen| serde_json::from_value(seen).ok());
+            let _ = write!(
+                body,
+                "<tr><th scope=\"row\">Collected</th><td>{} · by {} · flow <code>{}</code></td></tr>",
+                time(seen),
+                text(by),
+                text(job)
+            );
+        }
+    }
 }

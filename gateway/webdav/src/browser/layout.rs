@@ -37,7 +37,7 @@ impl Page {
              <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">{refresh}\
              <title>{title} · raptorgate</title><link rel=\"stylesheet\" href=\"/-/style.css\"></head><body>\
              <header><nav class=\"crumbs\" aria-label=\"Path\"><a class=\"home\" href=\"/\">raptorgate</a>{crumbs}</nav>\
-             <nav class=\"site\" aria-label=\"Gateway\"><a href=\"/-/connect\">Connect</a></nav></header>\
+             <nav class=\"site\" aria-label=\"Gateway\"><a href=\"/-/activity\">Activity</a><a href=\"/-/connect\">Connect</a></nav></header>\
              <main>{body}</main></body></html>\n",
             crumbs = self.crumbs,
         )

@@ -13,6 +13,7 @@ use super::escape::is_odd;
 use super::protect;
 use crate::body::{Body, Frames};
 use crate::exchange::Exchange;
+use crate::link;
 use crate::propfind::encode::kind_word;
 use crate::refusal::{Answer, Refusal};
 use crate::service::{Service, uncached};
@@ -20,7 +21,16 @@ use crate::service::{Service, uncached};
 /// Bytes after which a frame is sent.
 const FRAME: usize = 48 * 1024;
 
-type WriteRow = fn(&mut String, u32, &Node, &Attributes, &str);
+type WriteRow = fn(&mut String, &Row<'_>);
+
+/// One entry.
+struct Row<'a> {
+    ordinal: u32,
+    node: Node,
+    attributes: Attributes,
+    name: &'a str,
+    link: Option<&'a str>,
+}
 
 /// One line for each entry: size, time, name. Control characters are shown as escapes, because this goes to terminals.
 pub(crate) async fn plain(service: &Service, exchange: &Exchange, found: Found) -> Answer {
@@ -66,7 +76,9 @@ fn rows(listing: Listing, profile: Profile, opening: String, write: WriteRow, cl
         out.reserve(FRAME + FRAME / 8);
         while next < listing.len() && out.len() < FRAME {
             if let Some((node, attributes)) = listing.entry(next) {
-                write(&mut out, next, &node, &attributes, &listing.name(next, profile));
+                let link = if node.kind == NodeKind::Link { listing.raw_link(next) } else { None };
+                let attributes = link.map_or(attributes, |link| link::described(&attributes, link));
+                write(&mut out, &Row { ordinal: next, node, attributes, name: &listing.name(next, profile), link });
             }
             next += 1;
         }
@@ -78,7 +90,8 @@ fn rows(listing: Listing, profile: Profile, opening: String, write: WriteRow, cl
     }))
 }
 
-fn line(out: &mut String, _: u32, node: &Node, attributes: &Attributes, name: &str) {
+fn line(out: &mut String, row: &Row<'_>) {
+    let Row { node, attributes, name, .. } = row;
     let size = match (node.kind, attributes.size) {
         (NodeKind::Directory, _) => "-".to_owned(),
         (_, Some(size)) => size.to_string(),
@@ -101,8 +114,9 @@ fn line(out: &mut String, _: u32, node: &Node, attributes: &Attributes, name: &s
     });
 }
 
-fn object(out: &mut String, ordinal: u32, node: &Node, attributes: &Attributes, name: &str) {
-    if ordinal > 0 {
+fn object(out: &mut String, row: &Row<'_>) {
+    let Row { node, attributes, .. } = row;
+    if row.ordinal > 0 {
         out.push(',');
     }
     let time = |time: Option<vfs::Timestamp>| time.map_or(Value::Null, |time| Value::String(time.to_rfc3339()));
@@ -113,7 +127,7 @@ fn object(out: &mut String, ordinal: u32, node: &Node, attributes: &Attributes, 
         NodeKind::Special => kind_word(attributes.file_type).unwrap_or("special"),
     };
     let row = json!({
-        "name": name,
+        "name": row.name,
         "type": kind,
         "size": if node.kind == NodeKind::Directory { None } else { attributes.size },
         "modified": time(attributes.modified),
@@ -121,6 +135,7 @@ fn object(out: &mut String, ordinal: u32, node: &Node, attributes: &Attributes, 
         "changed": time(attributes.changed),
         "born": time(attributes.born),
         "collected": attributes.collected,
+        "link": row.link,
     });
     let _ = write!(out, "{row}");
 }

@@ -1,6 +1,7 @@
 //! The view for people: directories, files, endpoints, and how to connect. No script, one style sheet, every character of evidence
 //! escaped. The same directories as text for curl and as JSON for programs.
 
+mod activity;
 mod connect;
 mod directory;
 mod endpoints;
@@ -27,6 +28,7 @@ use layout::Page;
 use order::Orders;
 use work::Works;
 
+pub(crate) use activity::page as activity_page;
 pub(crate) use connect::page as connect_page;
 pub(crate) use file::page as file;
 

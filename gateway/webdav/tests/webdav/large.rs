@@ -1,16 +1,15 @@
-//! Large directories: the fake backend, but the directories called `many-N` are held by the server with N files.
+//! Large directories: the fake backend, but every directory called `many-N` is listed with N files.
 
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use futures_util::StreamExt;
 use futures_util::stream::BoxStream;
-use vfs::backend::{
-    Backend, Capabilities, ContentLocation, Delivery, EndpointChange, Job, JobEvent, Listed, Observation, Presence,
-};
+use vfs::backend::{Backend, Capabilities, ContentLocation, Delivery, EndpointChange, Job, JobEvent, Listed, Presence};
 use vfs::snapshot::{EntryFields, Rows, Times};
 use vfs::testing::{AdmitAll, FakeBackend, MemoryStore, RecordNothing};
-use vfs::{Clock, EndpointId, EndpointPath, FileType, Keys, Result, Settings, Timestamp, Vfs};
+use vfs::{EndpointId, EndpointPath, FileType, Keys, Result, Settings, Timestamp, Vfs};
 
 /// A model over `backend` in which every directory `many-N` below `parent` has N files.
 pub fn vfs(backend: &Arc<FakeBackend>) -> Vfs {
@@ -33,6 +32,11 @@ struct Large {
 /// The name of file `number`.
 pub fn name(number: u64) -> String {
     format!("file-{number:06}.bin")
+}
+
+/// Files of the directory, if it is a large one.
+fn count(directory: &EndpointPath) -> Option<u64> {
+    directory.name()?.strip_prefix("many-")?.parse().ok()
 }
 
 fn rows(count: u64) -> Rows {
@@ -60,15 +64,7 @@ fn rows(count: u64) -> Rows {
 #[async_trait]
 impl Backend for Large {
     async fn held(&self, directory: &EndpointPath) -> Result<Option<Listed>> {
-        let Some(count) =
-            directory.name().and_then(|name| name.strip_prefix("many-")).and_then(|count| count.parse().ok())
-        else {
-            return self.inner.held(directory).await;
-        };
-        let now = self.inner.clock().now();
-        let observation =
-            Observation { job: "F.LARGE".into(), by: "test".into(), started: now, seen: now, first_row: 0 };
-        Ok(Some(Listed { directory: directory.clone(), rows: rows(count), observation, collected: Vec::new() }))
+        self.inner.held(directory).await
     }
 
     async fn submit(&self, endpoint: &EndpointId, delivery: Delivery) -> Result<Vec<Job>> {
@@ -76,7 +72,16 @@ impl Backend for Large {
     }
 
     fn watch(&self, job: &Job) -> BoxStream<'static, JobEvent> {
-        self.inner.watch(job)
+        let filled = |event| match event {
+            JobEvent::Listed(mut listed) => {
+                if let Some(count) = count(&listed.directory) {
+                    listed.rows = rows(count);
+                }
+                JobEvent::Listed(listed)
+            }
+            event => event,
+        };
+        self.inner.watch(job).map(filled).boxed()
     }
 
     async fn read(&self, location: &ContentLocation, offset: u64, length: u32) -> Result<Bytes> {

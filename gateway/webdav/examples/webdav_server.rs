@@ -1,5 +1,5 @@
 //! The service over endpoints in memory, for trying real clients by hand and for measuring:
-//! `cargo run --release -p raptorgate-webdav --example fake_server -- 127.0.0.1:8085`.
+//! `cargo run --release -p raptorgate-webdav --example webdav_server -- 127.0.0.1:8085`.
 #![allow(clippy::unwrap_used, clippy::expect_used)] // a tool for developers
 
 use std::time::Duration;
