@@ -5,6 +5,8 @@ use std::time::Duration;
 use super::client::{Client, MOUNT, NFS, Xdr, results};
 use super::{backend, config, start, start_with};
 use raptorgate_nfs::{Config, Limits};
+use vfs::System;
+use vfs::testing::FakeBackend;
 
 const IO: u32 = 5;
 const NXIO: u32 = 6;
@@ -55,16 +57,19 @@ async fn a_call_that_waits_too_long_is_told_to_come_again() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn offline_is_an_error_at_once_and_never_empty_or_absent() {
-    let backend = backend();
+    let backend = FakeBackend::new();
+    backend.add_endpoint("C.1", System::Linux, false);
     backend.add_file("C.1", "auto", &["known", "file"], "content");
     backend.add_directory("C.1", "auto", &["unknown"]);
+    // The server holds two listings; the rest could only come from the endpoint.
+    backend.hold_listing("C.1", "auto", &[], Duration::from_secs(60));
+    backend.hold_listing("C.1", "auto", &["known"], Duration::from_secs(60));
     let (_server, address) = start(&backend).await;
     let mut client = Client::connect(address);
     let auto = client.mount("/C.1/auto");
     let (known, _) = client.lookup(&auto, "known");
     let (unknown, _) = client.lookup(&auto, "unknown");
     let (file, attributes) = client.lookup(&known, "file");
-    backend.set_online("C.1", false);
     assert_eq!(client.nfs(16, &page(&unknown)).0, IO);
     assert_eq!(client.nfs(17, &page(&unknown).u32(4096)).0, IO);
     assert_eq!(client.nfs(3, &Xdr::new().opaque(&unknown).opaque(b"name")).0, IO);
