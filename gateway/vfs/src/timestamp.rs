@@ -6,7 +6,7 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 /// Seconds since 1970-01-01T00:00:00Z (negative before it) and nanoseconds within the second.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, serde::Serialize, serde::Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Timestamp {
     /// Whole seconds since the epoch, rounded down.
     pub seconds: i64,
@@ -33,6 +33,16 @@ impl Timestamp {
         let parsed = OffsetDateTime::parse(text, &Rfc3339).ok()?;
         let time = Timestamp { seconds: parsed.unix_timestamp(), nanos: parsed.nanosecond() };
         (time.seconds != UNKNOWN_SECONDS || time.nanos != 0).then_some(time)
+    }
+
+    /// Reads what [`Timestamp::to_rfc3339`] writes, every time included.
+    fn parse_written(text: &str) -> Option<Timestamp> {
+        if let Some(rest) = text.strip_prefix('@') {
+            let (seconds, nanos) = rest.split_once('.')?;
+            return Some(Timestamp::new(seconds.parse().ok()?, nanos.parse().ok()?));
+        }
+        let parsed = OffsetDateTime::parse(text, &Rfc3339).ok()?;
+        Some(Timestamp { seconds: parsed.unix_timestamp(), nanos: parsed.nanosecond() })
     }
 
     /// RFC 3339 text in UTC; times outside the years 0 to 9999 give seconds since the epoch instead.
@@ -62,6 +72,19 @@ impl Timestamp {
     }
 }
 
+impl serde::Serialize for Timestamp {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.to_rfc3339())
+    }
+}
+
+impl<'de> serde::Deserialize<'de> for Timestamp {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Timestamp, D::Error> {
+        let text = <std::borrow::Cow<'de, str>>::deserialize(deserializer)?;
+        Timestamp::parse_written(&text).ok_or_else(|| serde::de::Error::custom("not an RFC 3339 time"))
+    }
+}
+
 /// 0001-01-01T00:00:00Z, Go's zero time.
 const UNKNOWN_SECONDS: i64 = -62_135_596_800;
 
@@ -74,6 +97,17 @@ mod tests {
         for text in ["1601-01-01T00:00:00.0000001Z", "9999-12-31T23:59:59.999999999Z", "1969-12-31T23:59:59.5Z"] {
             let time = Timestamp::parse_rfc3339(text).unwrap();
             assert_eq!(time.to_rfc3339(), text);
+        }
+    }
+
+    #[test]
+    fn every_time_survives_json() {
+        for (seconds, nanos) in
+            [(0, 0), (UNKNOWN_SECONDS, 0), (i64::MIN, 999_999_999), (i64::MAX, 1), (-1, 5), (1_700_000_000, 120)]
+        {
+            let time = Timestamp { seconds, nanos };
+            let text = serde_json::to_string(&time).unwrap();
+            assert_eq!(serde_json::from_str::<Timestamp>(&text).unwrap(), time, "{text}");
         }
     }
 

@@ -1,0 +1,72 @@
+//! `clients`: the endpoints.
+
+use serde_json::Value;
+use vfs::{Clock, SystemClock, Timestamp};
+
+use super::control_only::Arguments;
+use crate::terminal::{age, say, table};
+
+/// Asks and prints.
+///
+/// # Errors
+/// If no gateway answers.
+pub async fn run(arguments: Arguments) -> anyhow::Result<()> {
+    let clients = arguments.gateway()?.get("clients").await?;
+    if arguments.json {
+        say(&clients.to_string());
+        return Ok(());
+    }
+    let rows: Vec<Vec<String>> = clients.as_array().into_iter().flatten().map(row).collect();
+    if rows.is_empty() {
+        say("the server has named no endpoint yet");
+    } else {
+        table(&["CLIENT ID", "HOST", "SYSTEM", "SEEN", "FLOWS", "LABELS"], &rows);
+    }
+    Ok(())
+}
+
+fn row(client: &Value) -> Vec<String> {
+    let text = |path: &str| client.pointer(path).and_then(Value::as_str).unwrap_or_default().to_owned();
+    let seen = client["last_seen"].as_str().and_then(Timestamp::parse_rfc3339);
+    let seen = match (client["online"].as_bool(), seen) {
+        (Some(true), _) => "online".into(),
+        (_, Some(seen)) => format!("{} ago", age(SystemClock.now().since(seen).as_secs())),
+        (_, None) => "never".into(),
+    };
+    let labels: Vec<&str> = client["labels"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+    vec![
+        text("/id/client_id"),
+        text("/hostname"),
+        text("/system"),
+        seen,
+        client["jobs"].as_u64().unwrap_or(0).to_string(),
+        labels.join(", "),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use vfs::{Endpoint, EndpointId, EndpointStatus, System, Timestamp};
+
+    use super::*;
+
+    #[test]
+    fn an_endpoint_of_the_model_is_told_whole() {
+        let endpoint = Endpoint {
+            id: EndpointId::root_org("C.1"),
+            hostname: "desk".into(),
+            system: System::Windows,
+            agent_version: "0.77".into(),
+            labels: vec!["a".into(), "b".into()],
+            last_seen: Some(Timestamp::new(0, 0)),
+            first_seen: None,
+        };
+        let mut status = EndpointStatus { endpoint, online: true, jobs: 2 };
+        let told = |status: &EndpointStatus| row(&serde_json::to_value(status).unwrap());
+        assert_eq!(told(&status), ["C.1", "desk", "windows", "online", "2", "a, b"]);
+        status.online = false;
+        assert!(told(&status)[3].ends_with("days ago"));
+        status.endpoint.last_seen = None;
+        assert_eq!(told(&status)[3], "never");
+    }
+}

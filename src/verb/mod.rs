@@ -1,0 +1,13 @@
+//! The verbs of the program, one file each.
+
+pub mod activity;
+pub mod check;
+pub mod clients;
+pub mod collect;
+pub mod control_only;
+pub mod demo;
+pub mod ledger;
+pub mod refresh;
+pub mod serve;
+pub mod simulator;
+pub mod status;
