@@ -1,0 +1,99 @@
+//! Flags and file give the same settings; mistakes are told where they are.
+
+use std::io::Write;
+
+use super::*;
+use crate::command_line::Verb;
+
+fn parse(arguments: &[&str]) -> Result<CommandLine, String> {
+    let arguments = ["raptorgate"].iter().chain(arguments).map(OsString::from);
+    command_line(arguments).map_err(|failure| match failure {
+        Failure::CommandLine(error) => error.to_string(),
+        Failure::File(error) => format!("{error:#}"),
+    })
+}
+
+fn serve(yaml: &str, flags: &[&str]) -> Result<verb_serve::Arguments, String> {
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    file.write_all(yaml.as_bytes()).unwrap();
+    let path = file.path().to_str().unwrap();
+    let arguments: Vec<&str> = ["serve", "--config", path].into_iter().chain(flags.iter().copied()).collect();
+    match parse(&arguments)?.verb {
+        Verb::Serve(arguments) => Ok(arguments),
+        verb => panic!("{verb:?}"),
+    }
+}
+
+use crate::verb::serve as verb_serve;
+
+#[test]
+fn the_command_line_is_well_defined() {
+    CommandLine::command().debug_assert();
+}
+
+#[test]
+fn a_key_in_the_file_is_the_flag_of_the_same_name() {
+    let yaml = "# a comment\napi_config: /etc/api_client.yaml\nnfs: [127.0.0.1:2050, '[::1]:2050']\nmax_age: 90s\nwebdav: 8081\n\
+                flows_per_hour: 12\nno-prefetch: true\nno_auth: false\nbytes_per_hour: 1GiB\n";
+    let keys = serve(yaml, &[]).unwrap();
+    assert_eq!(keys.api_config.to_str(), Some("/etc/api_client.yaml"));
+    let keys = keys.gateway;
+    assert_eq!(keys.nfs, [Listen::At("127.0.0.1:2050".parse().unwrap()), Listen::At("[::1]:2050".parse().unwrap())]);
+    assert_eq!(keys.webdav, [Listen::Loopback(8081)]);
+    assert_eq!((keys.max_age.as_secs(), keys.flows_per_hour, keys.bytes_per_hour), (90, 12, 1 << 30));
+    assert!(keys.no_prefetch && !keys.no_auth);
+}
+
+#[test]
+fn a_flag_beats_the_file() {
+    let yaml = "api_config: a.yaml\nnfs: 127.0.0.1:1\nmax_age: 1m\n";
+    let keys = serve(yaml, &["--nfs", "127.0.0.1:2", "--max-age=2m"]).unwrap().gateway;
+    assert_eq!(keys.nfs, [Listen::At("127.0.0.1:2".parse().unwrap())]);
+    assert_eq!(keys.max_age.as_secs(), 120);
+}
+
+#[test]
+fn an_unknown_key_is_an_error_that_names_the_nearest() {
+    let error = serve("api_config: a\nmax_agee: 5m\n", &[]).unwrap_err();
+    assert!(error.contains("no key `max_agee`") && error.contains("did you mean `max_age`?"), "{error}");
+    let error = serve("config: other.yaml\n", &[]).unwrap_err();
+    assert!(error.contains("no key `config`"), "{error}");
+    let error = serve("qqqq: 1\n", &[]).unwrap_err();
+    assert!(error.contains("--help"), "{error}");
+}
+
+#[test]
+fn a_wrong_value_is_told_with_its_key_and_file() {
+    for (yaml, expected) in [
+        ("max-age: soon\n", "max-age"),
+        ("nfs: here\n", "nfs"),
+        ("no-auth: perhaps\n", "no-auth"),
+        ("flows-per-hour: [[1]]\n", "flows-per-hour"),
+        ("- a list\n", ""),
+        ("api-config: [a, b]\n", "api-config"),
+    ] {
+        let error = serve(yaml, &["--api-config", "x"]).unwrap_err();
+        assert!(error.contains(expected) && error.contains("tmp"), "{yaml:?}: {error}");
+    }
+}
+
+#[test]
+fn an_empty_file_says_nothing() {
+    serve("# nothing\n\n", &["--api-config", "x"]).unwrap();
+    assert!(serve("", &[]).unwrap_err().contains("--api-config"));
+}
+
+#[test]
+fn listeners_beyond_the_loopback_need_a_word() {
+    let refused = |flags: &[&str]| {
+        let flags: Vec<&str> = ["--api-config", "x"].into_iter().chain(flags.iter().copied()).collect();
+        serve("", &flags).unwrap().gateway.check_exposure().err()
+    };
+    assert!(refused(&["--nfs", "0.0.0.0:2049"]).unwrap().contains("--insecure-no-auth"));
+    assert!(refused(&["--nfs", "[::]:2049"]).is_some());
+    assert!(refused(&["--webdav", "192.0.2.1:80", "--no-auth"]).is_some());
+    assert!(refused(&["--webdav", "192.0.2.1:80"]).unwrap().contains("unencrypted"));
+    assert_eq!(refused(&["--webdav", "192.0.2.1:80", "--insecure-no-auth"]), None);
+    assert_eq!(refused(&["--nfs", "127.0.0.2:2049", "--nfs", "[::ffff:127.0.0.1]:2049", "--webdav", "8080"]), None);
+    assert_eq!(refused(&["--nfs", "0.0.0.0:2049", "--insecure-no-auth"]), None);
+}

@@ -1,0 +1,59 @@
+//! Keys in the words of each room.
+
+use std::net::SocketAddr;
+
+use access::Limits;
+use vfs::Principal;
+use vfs::freshness::FreshnessPolicy;
+use vfs::settings::Settings;
+
+use crate::configuration::{GatewayKeys, Portmap};
+
+/// For the model.
+pub fn of_model(keys: &GatewayKeys) -> Settings {
+    let bytes = |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX);
+    let defaults = Settings::default();
+    Settings {
+        freshness: FreshnessPolicy {
+            max_age: keys.max_age,
+            max_stale: keys.max_stale,
+            copy_max_age: keys.copy_max_age,
+            ..defaults.freshness
+        },
+        listing_memory: bytes(keys.listing_memory),
+        content_memory: bytes(keys.content_memory),
+        automatic_collection_bytes: keys.automatic_collection,
+        start_by: keys.start_by,
+        prefetch: !keys.no_prefetch,
+        accessors: keys.accessor.clone(),
+        ..defaults
+    }
+}
+
+/// For the budgets.
+pub fn of_admission(keys: &GatewayKeys) -> Limits {
+    Limits {
+        flows_per_hour: keys.flows_per_hour,
+        bytes_per_hour: keys.bytes_per_hour,
+        endpoint_bytes_per_day: keys.endpoint_bytes_per_day,
+        fan_out: keys.fan_out,
+        ..Limits::default()
+    }
+}
+
+/// For NFS.
+pub fn of_nfs(keys: &GatewayKeys, principal: Principal, listen: Vec<SocketAddr>) -> nfs::Config {
+    nfs::Config {
+        listen,
+        portmap: match keys.portmap {
+            Portmap::Auto => nfs::PortmapMode::Auto,
+            Portmap::Own => nfs::PortmapMode::Own,
+            Portmap::Register => nfs::PortmapMode::Register,
+            Portmap::Off => nfs::PortmapMode::Off,
+        },
+        hold: keys.nfs_hold,
+        loopback_any: keys.nfs_any_process,
+        principal,
+        ..nfs::Config::default()
+    }
+}
