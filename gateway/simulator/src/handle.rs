@@ -46,8 +46,7 @@ impl Handle {
     /// Connects an endpoint.
     pub fn set_online(&self, client_id: &str, online: bool) -> Result<(), UnknownClient> {
         let mut inner = self.shared.deployment.lock();
-        let client =
-            inner.clients.get_mut(client_id).ok_or_else(|| UnknownClient(client_id.to_string()))?;
+        let client = inner.clients.get_mut(client_id).ok_or_else(|| UnknownClient(client_id.to_string()))?;
         client.online.send_replace(online);
         client.away_until = 0;
         if let Err(error) = client.save() {
@@ -175,8 +174,7 @@ impl Handle {
     }
 
     fn trouble(&self, client_id: &str, path: &[&str], trouble: Option<Trouble>) -> Result<(), UnknownClient> {
-        let troubles =
-            self.shared.troubles.get(client_id).ok_or_else(|| UnknownClient(client_id.to_string()))?;
+        let troubles = self.shared.troubles.get(client_id).ok_or_else(|| UnknownClient(client_id.to_string()))?;
         troubles.set(path.iter().map(ToString::to_string).collect(), trouble);
         Ok(())
     }

@@ -5,12 +5,16 @@
 //! Ways in: [`Simulator::start`] with a [`Config`], then a gRPC client with [`Simulator::api_config`]; [`Handle`] has
 //! the switches and counters. This room must not know the driver, the VFS model, or the front ends.
 
+#[cfg(test)]
+mod calibration;
 mod clock;
 mod config;
+mod control;
 mod disk;
 mod endpoint;
 mod error;
 mod handle;
+mod history;
 mod identity;
 mod seeded;
 mod server;
@@ -18,6 +22,7 @@ mod service;
 mod simulator;
 mod timing;
 mod tree;
+mod vql;
 
 pub use clock::Clock;
 pub use config::{Config, EndpointConfig, Generated, System, Tree};

@@ -14,10 +14,12 @@ use velociraptor_proto::proto::api_server::ApiServer;
 
 use crate::clock::Clock;
 use crate::config::{Config, EndpointConfig, Tree};
+use crate::control;
 use crate::disk;
 use crate::endpoint::{Endpoint, EndpointParts};
 use crate::error::Error;
 use crate::handle::{ClientSummary, Handle};
+use crate::history;
 use crate::identity::certificates::Authority;
 use crate::identity::ids;
 use crate::identity::users::Permissions;
@@ -59,16 +61,20 @@ impl Simulator {
         disk::make_folder(&folder)?;
         let authority = Authority::open(&folder.join("ca"), clock)?;
         let tls = authority.server_config()?;
-        let deployment = Arc::new(Deployment::open(&folder, clock, config.seed)?);
+        let deployment = Arc::new(Deployment::open(&folder, clock)?);
         let mut troubles = BTreeMap::new();
         let mut tasks = JoinSet::new();
         let mut endpoints = Vec::new();
         for endpoint in &config.endpoints {
             let parts = enrol(&deployment, &folder, &config, endpoint, &mut troubles)?;
-            endpoints.push((parts, endpoint.online));
+            endpoints.push((parts, endpoint));
         }
-        for (parts, online) in endpoints {
-            let client_id = parts.client_id.clone();
+        for (parts, config) in endpoints {
+            let client_id = parts.parts.client_id.clone();
+            if let (Tree::Generated(tree), true, false) = (&config.tree, parts.is_new, config.online) {
+                history::make(*tree, parts.parts.clone(), &deployment).await;
+            }
+            let (parts, online) = (parts.parts, config.online);
             Endpoint::start(parts, &deployment, &mut tasks);
             if let Some(client) = deployment.lock().clients.get(&client_id) {
                 client.online.send_replace(online);
@@ -78,11 +84,9 @@ impl Simulator {
         let listener = TcpListener::bind(config.listen)
             .await
             .map_err(|source| Error::Listen { address: config.listen, source })?;
-        let address =
-            listener.local_addr().map_err(|source| Error::Listen { address: config.listen, source })?;
+        let address = listener.local_addr().map_err(|source| Error::Listen { address: config.listen, source })?;
         let connections = Connections::default();
-        let accepted =
-            listener::accept(listener, TlsAcceptor::from(Arc::new(tls)), connections.clone(), &mut tasks);
+        let accepted = listener::accept(listener, TlsAcceptor::from(Arc::new(tls)), connections.clone(), &mut tasks);
         let service = Service { deployment: Arc::clone(&deployment) };
         let (stop, mut stopped) = watch::channel(false);
         tasks.spawn(async move {
@@ -91,9 +95,7 @@ impl Simulator {
                 // An error means that the simulator was dropped: stop as well.
                 let _ = stopped.wait_for(|stop| *stop).await;
             };
-            if let Err(error) =
-                server.serve_with_incoming_shutdown(ReceiverStream::new(accepted), stopping).await
-            {
+            if let Err(error) = server.serve_with_incoming_shutdown(ReceiverStream::new(accepted), stopping).await {
                 tracing::error!(%error, "the simulated server has stopped");
             }
         });
@@ -101,6 +103,9 @@ impl Simulator {
         let shared = Arc::new(Shared { deployment, connections, troubles, authority, folder });
         let mut this = Self { shared, address, api_config: PathBuf::new(), stop, tasks };
         this.api_config = this.add_api_user(GATEWAY_USER, Permissions::investigator())?;
+        let control_path = this.shared.folder.join("control.sock");
+        let handle = this.handle();
+        control::listen(&control_path, handle, &mut this.tasks)?;
         Ok(this)
     }
 
@@ -133,8 +138,11 @@ impl Simulator {
         }
         let folder = self.shared.folder.join("api");
         disk::make_folder(&folder)?;
-        let path =
-            if name == GATEWAY_USER { self.shared.folder.join("api_client.yaml") } else { folder.join(format!("{name}.yaml")) };
+        let path = if name == GATEWAY_USER {
+            self.shared.folder.join("api_client.yaml")
+        } else {
+            folder.join(format!("{name}.yaml"))
+        };
         self.shared.authority.write_api_client(&path, name, &self.address.to_string())?;
         Ok(path)
     }
@@ -160,6 +168,12 @@ impl Simulator {
     }
 }
 
+/// An endpoint ready to start.
+struct Enrolled {
+    parts: EndpointParts,
+    is_new: bool,
+}
+
 /// Opens or enrols one client, and makes what its endpoint needs.
 fn enrol(
     deployment: &Arc<Deployment>,
@@ -167,7 +181,7 @@ fn enrol(
     config: &Config,
     endpoint: &EndpointConfig,
     troubles: &mut BTreeMap<String, Troubles>,
-) -> Result<EndpointParts, Error> {
+) -> Result<Enrolled, Error> {
     let client_id = match &endpoint.client_id {
         Some(client_id) if ids::is_client_id(client_id) && client_id != "server" => client_id.clone(),
         Some(client_id) => {
@@ -184,7 +198,7 @@ fn enrol(
             let tree = RealDirectory::new(path, endpoint.system).map_err(Error::state(path))?;
             (Arc::new(tree), Some(path.clone()))
         }
-        Tree::Generated(_) => return Err(Error::Configuration("generated trees come with the next change".to_string())),
+        Tree::Generated(tree) => (crate::tree::generated_file_system(*tree, seed, deployment.clock), None),
     };
     let own = Troubles::default();
     let files = Arc::new(Overlay::new(files, endpoint.system, own.clone()));
@@ -200,13 +214,8 @@ fn enrol(
     };
     let mut inner = deployment.lock();
     let inner = &mut *inner;
-    let (mut client, _) = Client::open(
-        &client_folder(folder, &client_id),
-        profile,
-        &endpoint.labels,
-        &deployment.clock,
-        &mut inner.ids,
-    )?;
+    let (mut client, is_new) =
+        Client::open(&client_folder(folder, &client_id), profile, &endpoint.labels, &deployment.clock, &mut inner.ids)?;
     let lost = client.resume();
     inner.clients.insert(client_id.clone(), client);
     for flow_id in lost {
@@ -217,5 +226,6 @@ fn enrol(
             deployment.lose(&client_id, &flow_id);
         });
     }
-    Ok(EndpointParts { client_id, system: endpoint.system, timing, seed, files })
+    let parts = EndpointParts { client_id, system: endpoint.system, timing, seed, files };
+    Ok(Enrolled { parts, is_new })
 }

@@ -43,12 +43,12 @@ pub(super) async fn download_file(run: &Run, queries: &mut Vec<Query>) -> Result
             return Ok(());
         }
         for step in steps {
-            if let Step::Entry { directory, entry, .. } = step {
-                if entry.kind == Kind::File {
-                    let mut path = directory.to_vec();
-                    path.push(entry.name.clone());
-                    one(run, queries, which, &accessor, path).await?;
-                }
+            if let Step::Entry { directory, entry, .. } = step
+                && entry.kind == Kind::File
+            {
+                let mut path = directory.to_vec();
+                path.push(entry.name.clone());
+                one(run, queries, which, &accessor, path).await?;
             }
         }
     }

@@ -35,7 +35,9 @@ pub(super) async fn list_directory(run: &Run, queries: &mut Vec<Query>) -> Resul
     tokio::time::sleep(run.endpoint.timing.list_delay).await;
 
     let started = Instant::now();
-    let mut walker = Walker::new(Arc::clone(&run.endpoint.files), &accessor, components, depth);
+    let nameless = run.endpoint.deployment.faults.lock().nameless_rows;
+    let mut walker =
+        Walker::new(Arc::clone(&run.endpoint.files), &accessor, components, depth).with_nameless_rows(nameless);
     let mut rows = Vec::with_capacity(BATCH);
     let mut stats = Vec::new();
     let mut listed = 0u64;
@@ -93,13 +95,7 @@ pub(super) async fn walk(mut walker: Walker) -> Result<(Walker, Vec<Step>), Stop
     .map_err(|error| Stop::Failed(format!("vfs_ls: {error}")))
 }
 
-fn flush(
-    run: &Run,
-    queries: &mut [Query],
-    which: usize,
-    columns: &[&str],
-    rows: &mut Vec<String>,
-) -> Result<(), Stop> {
+fn flush(run: &Run, queries: &mut [Query], which: usize, columns: &[&str], rows: &mut Vec<String>) -> Result<(), Stop> {
     match queries.get_mut(which) {
         Some(query) => run.send_rows(query, columns, std::mem::take(rows)),
         None => Ok(()),

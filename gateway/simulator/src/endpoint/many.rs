@@ -15,8 +15,20 @@ use crate::server::artifacts::{FETCH_MANY, LIST_MANY};
 use crate::tree::entry::{Entry, Place, string_array, write_string};
 
 const LIST_COLUMNS: [&str; 14] = [
-    "Dir", "_OSPath", "_Components", "_Accessor", "_Data", "Name", "Size", "Mode", "mtime", "atime", "ctime", "btime",
-    "_Idx", "Stats",
+    "Dir",
+    "_OSPath",
+    "_Components",
+    "_Accessor",
+    "_Data",
+    "Name",
+    "Size",
+    "Mode",
+    "mtime",
+    "atime",
+    "ctime",
+    "btime",
+    "_Idx",
+    "Stats",
 ];
 const FETCH_COLUMNS: [&str; 5] = ["File", "OSPath", "Size", "Mtime", "Upload"];
 
@@ -159,13 +171,7 @@ pub(super) fn upload_value(path: &str, accessor: &str, components: &[String], up
     value
 }
 
-fn send(
-    run: &Run,
-    queries: &mut [Query],
-    which: usize,
-    columns: &[&str],
-    rows: &mut Vec<String>,
-) -> Result<(), Stop> {
+fn send(run: &Run, queries: &mut [Query], which: usize, columns: &[&str], rows: &mut Vec<String>) -> Result<(), Stop> {
     match queries.get_mut(which) {
         Some(query) => run.send_rows(query, columns, std::mem::take(rows)),
         None => Ok(()),

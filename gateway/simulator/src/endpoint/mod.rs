@@ -4,6 +4,7 @@
 mod bucket;
 mod connection;
 mod download;
+mod kape;
 mod list;
 mod many;
 mod ranges;
@@ -101,6 +102,7 @@ impl Endpoint {
 }
 
 /// What an endpoint is made of.
+#[derive(Clone)]
 pub(crate) struct EndpointParts {
     pub(crate) client_id: String,
     pub(crate) system: System,

@@ -8,9 +8,9 @@ use tokio::time::Instant;
 use velociraptor_proto::proto::velo_status::ReturnedStatus;
 use velociraptor_proto::proto::{ArtifactCollectorArgs, VeloStatus};
 
-use crate::endpoint::{Endpoint, download, list, many, ranges};
+use crate::endpoint::{Endpoint, download, kape, list, many, ranges};
 use crate::seeded;
-use crate::server::artifacts::{DOWNLOAD_FILE, FETCH_MANY, LIST_DIRECTORY, LIST_MANY, READ_RANGES};
+use crate::server::artifacts::{DOWNLOAD_FILE, FETCH_MANY, LIST_DIRECTORY, LIST_MANY, READ_RANGES, TRIAGE};
 use crate::server::clients::Task;
 use crate::server::faults::Fate;
 use crate::server::receive::Body;
@@ -85,6 +85,7 @@ pub(super) async fn run(endpoint: Arc<Endpoint>, task: Task) {
             READ_RANGES => ranges::read_ranges(&run, &mut queries).await,
             LIST_MANY => many::list_many(&run, &mut queries).await,
             FETCH_MANY => many::fetch_many(&run, &mut queries).await,
+            TRIAGE => kape::triage(&run, &mut queries).await,
             other => {
                 run.work().await;
                 let mut query = Query::new(other);
@@ -169,11 +170,7 @@ impl Run {
         let total = self.rows.fetch_add(count, Ordering::Relaxed) + count;
         query.rows += count;
         let wire = rows.iter().map(|row| row.len() as u64).sum::<u64>() / ROW_COMPRESSION;
-        let body = Body::Rows {
-            source: query.source.clone(),
-            columns: crate::server::receive::strings(columns),
-            rows,
-        };
+        let body = Body::Rows { source: query.source.clone(), columns: crate::server::receive::strings(columns), rows };
         self.endpoint.send(&self.task.flow_id, wire, body);
         if limit > 0 && total > limit {
             return Err(Stop::Failed(format!(
@@ -232,13 +229,8 @@ impl Run {
 
     /// Some flows lose the middle of their log, where the reason of a failure stands (§4.8).
     fn lose_lines(&self, mut lines: Vec<String>) -> Vec<String> {
-        let share = self
-            .endpoint
-            .deployment
-            .faults
-            .lock()
-            .lost_log_share
-            .unwrap_or(self.endpoint.timing.lost_log_share);
+        let share =
+            self.endpoint.deployment.faults.lock().lost_log_share.unwrap_or(self.endpoint.timing.lost_log_share);
         let mut random = seeded::Random::new(seeded::hash(self.endpoint.seed, self.task.flow_id.as_bytes()));
         if share > 0.0 && random.chance(share) {
             let first = lines.len() / 2;

@@ -78,7 +78,7 @@ pub(super) async fn run(endpoint: Arc<Endpoint>) {
             pace.wait(&message).await;
             endpoint.deployment.receive(&endpoint.client_id, message);
             sent += 1;
-            if sent % 64 == 0 {
+            if sent.is_multiple_of(64) {
                 tokio::task::yield_now().await;
             }
         }

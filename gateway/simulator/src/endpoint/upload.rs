@@ -96,15 +96,14 @@ pub(super) async fn upload(run: &Run, queries: &mut [Query], which: usize, sourc
         }
         if let Some(rate) = run.endpoint.timing.read_rate {
             tokio::time::sleep_until(began + per_second(stored, rate)).await;
-        } else if stored % (64 << 20) == 0 {
+        } else if stored.is_multiple_of(64 << 20) {
             tokio::task::yield_now().await;
         }
         run.check(queries)?;
     }
     let size = if runs.is_some() { pump.logical } else { stored };
-    let (sha256, md5) = pump.hashes.map_or_else(Default::default, |(sha256, md5)| {
-        (hex(&sha256.finalize()), hex(&md5.finalize()))
-    });
+    let (sha256, md5) =
+        pump.hashes.map_or_else(Default::default, |(sha256, md5)| (hex(&sha256.finalize()), hex(&md5.finalize())));
     if let Some(object) = object {
         let uploaded = Uploaded {
             object,

@@ -2,15 +2,24 @@
 
 use std::sync::Arc;
 
+use crate::tree::FileSystem;
 use crate::tree::entry::Entry;
 use crate::tree::mode::Kind;
-use crate::tree::FileSystem;
+use crate::tree::stamp::Stamp;
 
 /// What the walk comes across, in order: a directory's entries, then its Stats, then its sub-directories.
 #[derive(Debug)]
 pub(super) enum Step {
-    Entry { directory: Arc<Vec<String>>, entry: Box<Entry>, index: u64 },
-    Stats { directory: Arc<Vec<String>>, start: u64, end: u64 },
+    Entry {
+        directory: Arc<Vec<String>>,
+        entry: Box<Entry>,
+        index: u64,
+    },
+    Stats {
+        directory: Arc<Vec<String>>,
+        start: u64,
+        end: u64,
+    },
     /// A directory that cannot be read has no Stats, only a log line.
     Failed(String),
 }
@@ -22,6 +31,7 @@ pub(super) struct Walker {
     pending: Vec<(Vec<String>, u64)>,
     current: Option<Current>,
     index: u64,
+    nameless: bool,
 }
 
 struct Current {
@@ -34,7 +44,20 @@ struct Current {
 
 impl Walker {
     pub(super) fn new(files: Arc<dyn FileSystem>, accessor: &str, directory: Vec<String>, depth: u64) -> Self {
-        Self { files, accessor: accessor.to_string(), pending: vec![(directory, depth)], current: None, index: 0 }
+        Self {
+            files,
+            accessor: accessor.to_string(),
+            pending: vec![(directory, depth)],
+            current: None,
+            index: 0,
+            nameless: false,
+        }
+    }
+
+    /// Every directory begins with a row that has no name.
+    pub(super) fn with_nameless_rows(mut self, on: bool) -> Self {
+        self.nameless = on;
+        self
     }
 
     /// Up to `limit` further steps; none means that the walk is over.
@@ -54,6 +77,9 @@ impl Walker {
                             depth_left,
                             start: self.index,
                         });
+                        if self.nameless {
+                            steps.push(self.nameless_row());
+                        }
                     }
                     Err(failure) => steps.push(Step::Failed(format!("vfs_ls: {}\n", failure.text))),
                 }
@@ -88,5 +114,23 @@ impl Walker {
             }
         }
         steps
+    }
+
+    fn nameless_row(&mut self) -> Step {
+        let directory = self.current.as_ref().map(|current| Arc::clone(&current.directory)).unwrap_or_default();
+        let entry = Box::new(Entry {
+            name: String::new(),
+            data: "{}".to_string(),
+            size: 0,
+            mode: "-rw-r--r--".to_string(),
+            kind: Kind::Special,
+            mtime: Stamp::UNKNOWN,
+            atime: Stamp::UNKNOWN,
+            ctime: Stamp::UNKNOWN,
+            btime: Stamp::UNKNOWN,
+        });
+        let step = Step::Entry { directory, entry, index: self.index };
+        self.index += 1;
+        step
     }
 }

@@ -12,12 +12,14 @@ pub(crate) const LIST_DIRECTORY: &str = "System.VFS.ListDirectory";
 pub(crate) const DOWNLOAD_FILE: &str = "System.VFS.DownloadFile";
 pub(crate) const READ_RANGES: &str = "Custom.VFSGateway.ReadRanges";
 pub(crate) const LIST_MANY: &str = "Custom.VFSGateway.ListMany";
+pub(crate) const TRIAGE: &str = "Windows.KapeFiles.Targets";
 pub(crate) const FETCH_MANY: &str = "Custom.VFSGateway.FetchMany";
 
 /// Built in, and known to this simulator's endpoints.
-const STOCK: [(&str, &str); 3] = [
+const STOCK: [(&str, &str); 4] = [
     (LIST_DIRECTORY, "List one directory for the VFS viewer."),
     (DOWNLOAD_FILE, "Upload one file for the VFS viewer."),
+    (TRIAGE, "Collect the files of a triage."),
     ("Generic.Client.Info", "Basic information about the client."),
 ];
 
@@ -124,7 +126,8 @@ mod tests {
     fn installed_artifacts_survive_a_restart() {
         let folder = tempfile::tempdir().unwrap();
         let mut artifacts = Artifacts::open(folder.path()).unwrap();
-        let yaml = "name: Custom.VFSGateway.ListMany\ntype: CLIENT\nsources:\n  - query: |\n      SELECT 1 FROM scope()\n";
+        let yaml =
+            "name: Custom.VFSGateway.ListMany\ntype: CLIENT\nsources:\n  - query: |\n      SELECT 1 FROM scope()\n";
         artifacts.install(Artifacts::parse(yaml).unwrap()).unwrap();
         artifacts.set_basic(LIST_MANY, true).unwrap();
         let again = Artifacts::open(folder.path()).unwrap();

@@ -10,7 +10,6 @@ use crate::clock::Clock;
 use crate::error::Error;
 use crate::identity::ids::FlowIds;
 use crate::identity::users::Users;
-use crate::seeded::Random;
 use crate::server::artifacts::Artifacts;
 use crate::server::clients::Client;
 use crate::server::counters::Counters;
@@ -44,7 +43,6 @@ pub(crate) struct Inner {
     pub(crate) artifacts: Artifacts,
     pub(crate) ids: FlowIds,
     pub(crate) clients: BTreeMap<String, Client>,
-    pub(crate) random: Random,
     /// `LabelClients` and the like are written to this log, as the audit log of the server.
     pub(crate) audit: Vec<String>,
 }
@@ -57,13 +55,12 @@ impl Inner {
 
 impl Deployment {
     /// Opens the server's state under `folder`; endpoints are enrolled afterwards.
-    pub(crate) fn open(folder: &Path, clock: Clock, seed: u64) -> Result<Self, Error> {
+    pub(crate) fn open(folder: &Path, clock: Clock) -> Result<Self, Error> {
         let inner = Inner {
             users: Users::open(folder)?,
             artifacts: Artifacts::open(folder)?,
             ids: FlowIds::default(),
             clients: BTreeMap::new(),
-            random: Random::new(seed),
             audit: Vec::new(),
         };
         Ok(Self {

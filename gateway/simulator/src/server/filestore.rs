@@ -10,7 +10,6 @@ use serde::{Deserialize, Serialize};
 
 use crate::tree::{Content, Recipe, Run};
 
-
 /// One stored upload.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Object {
@@ -52,8 +51,7 @@ pub(crate) fn stored_runs(runs: &[Run]) -> Vec<StoredRun> {
     runs.iter()
         .map(|run| {
             let file_length = if run.hole { 0 } else { run.length };
-            let stored =
-                StoredRun { file_offset, original_offset: run.offset, file_length, length: run.length };
+            let stored = StoredRun { file_offset, original_offset: run.offset, file_length, length: run.length };
             file_offset += file_length;
             stored
         })
@@ -189,12 +187,7 @@ mod tests {
             Run { offset: 104, length: 6, hole: true },
             Run { offset: 110, length: 3, hole: false },
         ]);
-        Reader {
-            body: Body::Inline(b"abcdefg".to_vec()),
-            folder: PathBuf::new(),
-            arrived: 7,
-            runs: Some(runs),
-        }
+        Reader { body: Body::Inline(b"abcdefg".to_vec()), folder: PathBuf::new(), arrived: 7, runs: Some(runs) }
     }
 
     #[test]
@@ -215,10 +208,8 @@ mod tests {
 
     #[test]
     fn the_index_leaves_out_zero_members_as_measured() {
-        let runs = stored_runs(&[
-            Run { offset: 0, length: 100, hole: true },
-            Run { offset: 100, length: 64, hole: false },
-        ]);
+        let runs =
+            stored_runs(&[Run { offset: 0, length: 100, hole: true }, Run { offset: 100, length: 64, hole: false }]);
         let text = String::from_utf8(index_text(&runs)).unwrap();
         assert_eq!(
             text,

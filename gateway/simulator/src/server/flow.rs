@@ -79,8 +79,8 @@ impl Flow {
             // A kill between the folder and its context: the flow never was.
             return Ok(None);
         };
-        let context = ArtifactCollectorContext::decode(bytes.as_slice())
-            .map_err(|reason| Error::damaged(&path, reason))?;
+        let context =
+            ArtifactCollectorContext::decode(bytes.as_slice()).map_err(|reason| Error::damaged(&path, reason))?;
         let mut objects: Vec<Object> = Vec::new();
         let objects_path = folder.join(OBJECTS);
         if objects_path.exists() {
@@ -203,16 +203,16 @@ impl Flow {
                     runs: object.runs.clone(),
                 });
             }
-            if let (Some(runs), true) = (&object.runs, object.complete) {
-                if is_index_of(components, &object.components) {
-                    let text = index_text(runs);
-                    return Found::Object(Reader {
-                        arrived: text.len() as u64,
-                        body: crate::server::filestore::Body::Inline(text),
-                        folder: PathBuf::new(),
-                        runs: None,
-                    });
-                }
+            if let (Some(runs), true) = (&object.runs, object.complete)
+                && is_index_of(components, &object.components)
+            {
+                let text = index_text(runs);
+                return Found::Object(Reader {
+                    arrived: text.len() as u64,
+                    body: crate::server::filestore::Body::Inline(text),
+                    folder: PathBuf::new(),
+                    runs: None,
+                });
             }
             if visible && object.components.len() > components.len() && object.components.starts_with(components) {
                 return Found::Directory;

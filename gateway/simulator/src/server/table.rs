@@ -20,7 +20,6 @@ pub(crate) struct Table {
 #[derive(Debug)]
 pub(crate) struct Slice {
     pub(crate) columns: Vec<String>,
-    pub(crate) total: u64,
     path: PathBuf,
     start: u64,
     end: u64,
@@ -38,20 +37,6 @@ pub(crate) fn file_name(source: &str) -> String {
     }
     name.push_str(".jsonl");
     name
-}
-
-/// The source of a table's file name.
-pub(crate) fn source_of(file_name: &str) -> Option<String> {
-    let mut rest = file_name.strip_prefix("table-")?.strip_suffix(".jsonl")?;
-    let mut source = String::new();
-    while let Some(at) = rest.find('%') {
-        source.push_str(rest.get(..at)?);
-        let code = u8::from_str_radix(rest.get(at + 1..at + 3)?, 16).ok()?;
-        source.push(char::from(code));
-        rest = rest.get(at + 3..)?;
-    }
-    source.push_str(rest);
-    Some(source)
 }
 
 impl Table {
@@ -128,16 +113,9 @@ impl Table {
         let length = self.len();
         let first = first.min(length);
         let last = first.saturating_add(count).min(length);
-        let offset = |row: u64| {
-            usize::try_from(row).ok().and_then(|row| self.offsets.get(row)).copied().unwrap_or(self.end)
-        };
-        Slice {
-            columns: self.columns.clone(),
-            total: length,
-            path: self.path.clone(),
-            start: offset(first),
-            end: offset(last),
-        }
+        let offset =
+            |row: u64| usize::try_from(row).ok().and_then(|row| self.offsets.get(row)).copied().unwrap_or(self.end);
+        Slice { columns: self.columns.clone(), path: self.path.clone(), start: offset(first), end: offset(last) }
     }
 }
 
@@ -177,13 +155,6 @@ mod tests {
         let slice = again.slice(1, 10);
         assert_eq!(slice.read().unwrap(), ["[\"b\u{2028}\"]", "[\"d\"]"]);
         assert_eq!(slice.columns, ["Name"]);
-    }
-
-    #[test]
-    fn file_names_of_tables_lead_back_to_their_source() {
-        for source in ["System.VFS.ListDirectory/Stats", "log", "Custom.VFSGateway.ReadRanges/Data", "a b%c"] {
-            assert_eq!(source_of(&file_name(source)).as_deref(), Some(source));
-        }
     }
 
     #[test]

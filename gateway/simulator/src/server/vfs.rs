@@ -82,13 +82,8 @@ impl Deployment {
             let Some((directory, start_idx, end_idx)) = parse_stats(row) else {
                 continue;
             };
-            let record = Record {
-                timestamp,
-                flow_id: flow_id.to_string(),
-                artifact: LISTING.to_string(),
-                start_idx,
-                end_idx,
-            };
+            let record =
+                Record { timestamp, flow_id: flow_id.to_string(), artifact: LISTING.to_string(), start_idx, end_idx };
             client.records.set(directory, record);
         }
         if !rows.is_empty() {
@@ -139,12 +134,8 @@ impl Deployment {
                 .flows
                 .get(flow_id)
                 .and_then(|flow| flow.objects.iter().find(|object| object.components == stored && object.complete));
-            let mut download = Download {
-                name: name.clone(),
-                mtime: now,
-                flow_id: flow_id.to_string(),
-                ..Download::default()
-            };
+            let mut download =
+                Download { name: name.clone(), mtime: now, flow_id: flow_id.to_string(), ..Download::default() };
             match object {
                 Some(object) => {
                     download.size = result.size;

@@ -42,10 +42,11 @@ impl Service {
         let client = inner.clients.get(&request.client_id).ok_or_else(refusal::not_found)?;
         let flow = client.flows.get(&request.flow_id).ok_or_else(refusal::not_found)?;
         let mut context = seen(flow, &client.profile.timing, now);
-        if !request.include_full_request && !request.include_truncated_request {
-            if let Some(asked) = context.request.as_mut() {
-                asked.specs.clear();
-            }
+        if !request.include_full_request
+            && !request.include_truncated_request
+            && let Some(asked) = context.request.as_mut()
+        {
+            asked.specs.clear();
         }
         Ok(FlowDetails { context: Some(context) })
     }

@@ -2,9 +2,9 @@
 
 pub(crate) mod api;
 mod buffer;
-mod clients;
+pub(crate) mod clients;
 mod events;
-mod flows;
+pub(crate) mod flows;
 pub(crate) mod listener;
 mod query;
 mod repository;

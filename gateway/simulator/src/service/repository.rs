@@ -56,7 +56,10 @@ impl Service {
             Operation::Check => {}
             Operation::Set | Operation::CheckAndSet => {
                 if inner.artifacts.get(&definition.name).is_some_and(|known| known.built_in) {
-                    return Err(refusal::unavailable(format!("Unable to override built in artifact {}", definition.name)));
+                    return Err(refusal::unavailable(format!(
+                        "Unable to override built in artifact {}",
+                        definition.name
+                    )));
                 }
                 inner.audit.push(format!("SetArtifactFile {} {}", caller.name, definition.name));
                 inner.artifacts.install(definition).map_err(refusal::disk)?;

@@ -31,16 +31,16 @@ pub(crate) fn encode(mut page: Page, number: u64, switches: &Switches) -> (Vec<S
 
 /// Columns are discovered page by page, and a row may be shorter than its page's columns.
 fn make_uneven(page: &mut Page, number: u64) {
-    if number % 2 == 1 {
-        if let Some(place) = page.columns.iter().position(|column| column == "btime") {
-            page.columns.remove(place);
-            for row in &mut page.rows {
-                edit(row, |cells| {
-                    if place < cells.len() {
-                        cells.remove(place);
-                    }
-                });
-            }
+    if number % 2 == 1
+        && let Some(place) = page.columns.iter().position(|column| column == "btime")
+    {
+        page.columns.remove(place);
+        for row in &mut page.rows {
+            edit(row, |cells| {
+                if place < cells.len() {
+                    cells.remove(place);
+                }
+            });
         }
     }
     for row in page.rows.iter_mut().skip(1).step_by(3) {

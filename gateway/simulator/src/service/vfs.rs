@@ -67,9 +67,9 @@ impl Service {
         let mut objects = Vec::new();
         for row in rows {
             let cells: Vec<serde_json::Value> = serde_json::from_str(&row).unwrap_or_default();
-            let object: serde_json::Map<String, serde_json::Value> =
-                slice.columns.iter().cloned().zip(cells).collect();
-            let is_directory = object.get("Mode").and_then(|mode| mode.as_str()).is_some_and(|mode| mode.starts_with('d'));
+            let object: serde_json::Map<String, serde_json::Value> = slice.columns.iter().cloned().zip(cells).collect();
+            let is_directory =
+                object.get("Mode").and_then(|mode| mode.as_str()).is_some_and(|mode| mode.starts_with('d'));
             if is_directory {
                 objects.push(serde_json::Value::Object(object));
             }
@@ -103,7 +103,8 @@ impl Service {
             if total == 0 {
                 return Ok(nothing);
             }
-            let Some(table) = client.flows.get_mut(&record.flow_id).and_then(|flow| flow.table(&record.artifact)) else {
+            let Some(table) = client.flows.get_mut(&record.flow_id).and_then(|flow| flow.table(&record.artifact))
+            else {
                 return Ok(nothing);
             };
             let start = record.start_idx.saturating_add(request.start_row).min(record.end_idx);

@@ -55,10 +55,7 @@ impl RealDirectory {
             if mode::kind(meta.mode()) == Kind::Link && (follow_last || !pending.is_empty()) {
                 links += 1;
                 if links > MAX_LINKS {
-                    return Err(Failure::new(format!(
-                        "lstat {}: too many levels of symbolic links",
-                        unix_path(path)
-                    )));
+                    return Err(Failure::new(format!("lstat {}: too many levels of symbolic links", unix_path(path))));
                 }
                 let target = std::fs::read_link(&here)
                     .map_err(|error| self.failure(error.kind(), &resolved, Some(&component)))?;
@@ -108,8 +105,8 @@ impl FileSystem for RealDirectory {
         if !meta.is_dir() {
             return Ok(Listing { components: directory.to_vec(), entries: Box::new(std::iter::empty()) });
         }
-        let reader = std::fs::read_dir(&real)
-            .map_err(|error| self.failure_at(error.kind(), "open", &unix_path(directory)))?;
+        let reader =
+            std::fs::read_dir(&real).map_err(|error| self.failure_at(error.kind(), "open", &unix_path(directory)))?;
         let mounts = Arc::clone(&self.mounts);
         let entries = reader.filter_map(move |entry| {
             let entry = entry.ok()?;
@@ -133,8 +130,7 @@ impl FileSystem for RealDirectory {
         check_accessor(accessor)?;
         let shown = unix_path(path);
         let real = self.resolve(path, true)?;
-        let meta =
-            std::fs::symlink_metadata(&real).map_err(|error| self.failure_at(error.kind(), "lstat", &shown))?;
+        let meta = std::fs::symlink_metadata(&real).map_err(|error| self.failure_at(error.kind(), "lstat", &shown))?;
         match mode::kind(meta.mode()) {
             Kind::Directory => return Err(Failure::directory()),
             Kind::Special => return Err(Failure::special(&shown)),

@@ -7,7 +7,18 @@ use crate::tree::stamp::Stamp;
 
 /// Columns of `System.VFS.ListDirectory/Listing`, in the order of the wire.
 pub(crate) const LISTING_COLUMNS: [&str; 12] = [
-    "_OSPath", "_Components", "_Accessor", "_Data", "Name", "Size", "Mode", "mtime", "atime", "ctime", "btime", "_Idx",
+    "_OSPath",
+    "_Components",
+    "_Accessor",
+    "_Data",
+    "Name",
+    "Size",
+    "Mode",
+    "mtime",
+    "atime",
+    "ctime",
+    "btime",
+    "_Idx",
 ];
 
 /// One entry of a directory as its accessor tells it.
@@ -56,11 +67,7 @@ impl Entry {
         write_string(row, &self.name);
         let _ = write!(row, ",{},", self.size);
         write_string(row, &self.mode);
-        let _ = write!(
-            row,
-            ",\"{}\",\"{}\",\"{}\",\"{}\",{index}",
-            self.mtime, self.atime, self.ctime, self.btime
-        );
+        let _ = write!(row, ",\"{}\",\"{}\",\"{}\",\"{}\",{index}", self.mtime, self.atime, self.ctime, self.btime);
     }
 }
 

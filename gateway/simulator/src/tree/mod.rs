@@ -3,6 +3,7 @@
 pub(crate) mod content;
 pub(crate) mod directory;
 pub(crate) mod entry;
+mod generated;
 pub(crate) mod mode;
 pub(crate) mod overlay;
 pub(crate) mod stamp;
@@ -13,6 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::System;
 use crate::tree::entry::Entry;
+pub(crate) use crate::tree::generated::file_system as generated_file_system;
 
 /// An endpoint's file systems, one per accessor. Paths are raw components below the accessor.
 pub(crate) trait FileSystem: Send + Sync {
@@ -117,9 +119,9 @@ impl Failure {
     /// Another process holds it.
     pub(crate) fn locked(system: System, path: &str) -> Self {
         Self::new(match system {
-            System::Windows => format!(
-                "open {path}: The process cannot access the file because it is being used by another process."
-            ),
+            System::Windows => {
+                format!("open {path}: The process cannot access the file because it is being used by another process.")
+            }
             System::Linux | System::Darwin => format!("open {path}: resource temporarily unavailable"),
         })
     }

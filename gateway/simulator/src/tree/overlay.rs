@@ -95,10 +95,10 @@ impl FileSystem for Overlay {
     fn stat(&self, accessor: &str, path: &[String]) -> Result<Entry, Failure> {
         self.check(accessor, path, false)?;
         // The directory above must be searchable for its entries to be told.
-        if let Some((_, parent)) = path.split_last() {
-            if self.troubles.find(parent) == Some(Trouble::Denied) {
-                return Err(Failure::denied(self.system, &self.inner.display(accessor, path)));
-            }
+        if let Some((_, parent)) = path.split_last()
+            && self.troubles.find(parent) == Some(Trouble::Denied)
+        {
+            return Err(Failure::denied(self.system, &self.inner.display(accessor, path)));
         }
         self.inner.stat(accessor, path)
     }

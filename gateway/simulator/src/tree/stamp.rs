@@ -20,10 +20,6 @@ impl Stamp {
     pub(crate) fn new(seconds: i64, nanoseconds: u32) -> Self {
         Self { seconds, nanoseconds: nanoseconds.min(999_999_999) }
     }
-
-    pub(crate) fn micros(self) -> i64 {
-        self.seconds.saturating_mul(1_000_000).saturating_add(i64::from(self.nanoseconds / 1000))
-    }
 }
 
 impl fmt::Display for Stamp {

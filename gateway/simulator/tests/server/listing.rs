@@ -1,12 +1,10 @@
 //! Listings of a real directory: flows, tables, records (§4).
-#![allow(clippy::unwrap_used, clippy::expect_used)]
-
-mod common;
 
 use std::os::unix::fs::symlink;
 use std::time::Duration;
 
-use common::{LISTING, Rig, STATS, column, rows};
+use crate::common;
+use crate::common::{LISTING, Rig, STATS, column, rows};
 use raptorgate_simulator::Timing;
 use velociraptor_proto::proto::artifact_collector_context::State;
 use velociraptor_proto::proto::{GetTableRequest, VfsListRequest, VfsRefreshDirectoryRequest};
@@ -42,8 +40,7 @@ async fn a_listing_flow_ends_finished_with_rows_and_one_stats_row_per_directory(
 #[tokio::test(flavor = "multi_thread")]
 async fn entries_come_before_their_stats_and_sub_directories_afterwards() {
     let mut rig = start().await;
-    let flow =
-        rig.run(common::LIST, &[("Components", "[]"), ("Accessor", "auto"), ("Depth", "10")]).await;
+    let flow = rig.run(common::LIST, &[("Components", "[]"), ("Accessor", "auto"), ("Depth", "10")]).await;
     let stats = rig.table(&flow.session_id, STATS).await;
     let listing = rig.table(&flow.session_id, LISTING).await;
     assert_eq!(stats.total_rows, 5);
@@ -65,11 +62,8 @@ async fn a_failed_refresh_overwrites_a_good_record_only_if_it_had_a_path() {
         vfs_components: components.clone(),
         ..VfsRefreshDirectoryRequest::default()
     };
-    let stat = VfsListRequest {
-        client_id: rig.client_id.clone(),
-        vfs_components: components,
-        ..VfsListRequest::default()
-    };
+    let stat =
+        VfsListRequest { client_id: rig.client_id.clone(), vfs_components: components, ..VfsListRequest::default() };
     let first = rig.api.vfs_refresh_directory(refresh.clone()).await.unwrap().into_inner();
     rig.wait(&first.flow_id).await;
     let record = rig.api.vfs_stat_directory(stat.clone()).await.unwrap().into_inner();
@@ -93,9 +87,9 @@ async fn a_failed_refresh_overwrites_a_good_record_only_if_it_had_a_path() {
 async fn the_reason_of_a_failed_listing_stands_in_its_log_until_lines_get_lost() {
     let mut rig = start().await;
     let reason = |table: &velociraptor_proto::proto::GetTableResponse| {
-        column(table, "message").iter().any(|line| {
-            line.as_str().unwrap().starts_with("vfs_ls: lstat /srv/nope: no such file or directory")
-        })
+        column(table, "message")
+            .iter()
+            .any(|line| line.as_str().unwrap().starts_with("vfs_ls: lstat /srv/nope: no such file or directory"))
     };
     let flow = rig.list(&["srv", "nope"]).await;
     let log = rig.typed_table(&flow.session_id, "log").await;

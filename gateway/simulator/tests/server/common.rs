@@ -1,5 +1,4 @@
 //! A deployment with one real directory, and a client of the generated gRPC code over real mutual TLS.
-#![allow(dead_code, clippy::unwrap_used, clippy::expect_used)]
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -9,8 +8,8 @@ use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity
 use velociraptor_proto::proto::api_client::ApiClient;
 use velociraptor_proto::proto::artifact_collector_context::State;
 use velociraptor_proto::proto::{
-    ApiFlowRequest, ArtifactCollectorArgs, ArtifactCollectorContext, ArtifactParameters, ArtifactSpec,
-    GetTableRequest, GetTableResponse, VfsFileBuffer, VqlEnv,
+    ApiFlowRequest, ArtifactCollectorArgs, ArtifactCollectorContext, ArtifactParameters, ArtifactSpec, GetTableRequest,
+    GetTableResponse, VfsFileBuffer, VqlEnv,
 };
 
 pub const LIST: &str = "System.VFS.ListDirectory";
@@ -115,7 +114,12 @@ impl Rig {
         components
     }
 
-    pub async fn buffer(&mut self, components: Vec<String>, offset: u64, length: u32) -> Result<Vec<u8>, tonic::Status> {
+    pub async fn buffer(
+        &mut self,
+        components: Vec<String>,
+        offset: u64,
+        length: u32,
+    ) -> Result<Vec<u8>, tonic::Status> {
         let request = VfsFileBuffer { components, offset, length, ..VfsFileBuffer::default() };
         Ok(self.api.vfs_get_buffer(request).await?.into_inner().data)
     }

@@ -1,0 +1,187 @@
+//! Switches: what a server or an endpoint does on a bad day (§15).
+
+use std::time::Duration;
+
+use tokio_stream::StreamExt;
+use tonic::Code;
+use velociraptor_proto::proto::artifact_collector_context::State;
+use velociraptor_proto::proto::{ApiFlowRequest, EventRequest, GetTableRequest};
+
+use crate::common::{LIST, LISTING, Rig, column, connect, rows};
+
+async fn three_files() -> Rig {
+    Rig::with(raptorgate_simulator::Timing::instant(), |root| {
+        for name in ["123", "b", "c"] {
+            std::fs::write(root.join(name), name).unwrap();
+        }
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn flows_of_an_offline_endpoint_stay_running_until_it_returns() {
+    let mut rig = Rig::start().await;
+    rig.handle.set_online(&rig.client_id, false).unwrap();
+    let flow_id = rig.start_flow(LIST, &[("Components", "[]")]).await;
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    assert_eq!(rig.details(&flow_id).await.state(), State::Running);
+    rig.handle.set_online(&rig.client_id, true).unwrap();
+    assert_eq!(rig.wait(&flow_id).await.state(), State::Finished);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cancelled_flow_of_an_offline_endpoint_never_runs() {
+    let mut rig = Rig::start().await;
+    rig.handle.set_online(&rig.client_id, false).unwrap();
+    let flow_id = rig.start_flow(LIST, &[("Components", "[]")]).await;
+    let cancel =
+        ApiFlowRequest { client_id: rig.client_id.clone(), flow_id: flow_id.clone(), ..ApiFlowRequest::default() };
+    rig.api.cancel_flow(cancel).await.unwrap();
+    let context = rig.details(&flow_id).await;
+    assert_eq!((context.state(), context.status.as_str()), (State::Error, "Cancelled by raptorgate"));
+    rig.handle.set_online(&rig.client_id, true).unwrap();
+    rig.list(&[]).await;
+    assert_eq!(rig.table(&flow_id, LISTING).await.total_rows, -1);
+    assert_eq!(rig.handle.counters().deliveries[&rig.client_id], 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn flows_can_fail_get_lost_or_never_end() {
+    let mut rig = Rig::start().await;
+    rig.handle.fail_next_flows(1, "it broke");
+    let failed = rig.list(&[]).await;
+    assert_eq!((failed.state(), failed.status.as_str()), (State::Error, "it broke"));
+    rig.handle.lose_next_flows(1);
+    let lost = rig.list(&[]).await;
+    assert_eq!((lost.state(), lost.status.as_str()), (State::Error, "Flow not known - maybe the client crashed?"));
+    rig.handle.stall_next_flows(1);
+    let stalled = rig.start_flow(LIST, &[("Components", "[]")]).await;
+    assert_eq!(rig.list(&[]).await.state(), State::Finished);
+    assert_eq!(rig.details(&stalled).await.state(), State::Waiting);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_completion_event_comes_with_numbers_and_streams_can_be_dropped() {
+    let mut rig = Rig::start().await;
+    let request = EventRequest { queue: "System.Flow.Completion".to_string(), ..EventRequest::default() };
+    let mut stream = rig.api.watch_event(request).await.unwrap().into_inner();
+    let flow = rig.list(&[]).await;
+    let event = tokio::time::timeout(Duration::from_secs(10), stream.next()).await.unwrap().unwrap().unwrap();
+    let event: serde_json::Value = serde_json::from_slice(&event.jsonl).unwrap();
+    assert_eq!((event["FlowId"].as_str(), event["Flow"]["state"].as_u64()), (Some(flow.session_id.as_str()), Some(2)));
+    assert!(event["Flow"].get("request").is_none());
+    rig.handle.drop_event_streams();
+    let end = tokio::time::timeout(Duration::from_secs(10), stream.next()).await.unwrap();
+    assert!(end.is_none());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn answers_above_the_limit_are_resource_exhausted() {
+    let mut rig = three_files().await;
+    let flow = rig.list(&[]).await;
+    rig.handle.limit_messages(Some(600));
+    let mut request = GetTableRequest {
+        client_id: rig.client_id.clone(),
+        flow_id: flow.session_id,
+        artifact: LISTING.to_string(),
+        ..GetTableRequest::default()
+    };
+    assert_eq!(rig.api.get_table(request.clone()).await.unwrap_err().code(), Code::ResourceExhausted);
+    request.rows = 1;
+    assert_eq!(rig.api.get_table(request).await.unwrap().into_inner().rows.len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn old_servers_send_cells_and_mark_ambiguous_strings() {
+    let mut rig = three_files().await;
+    let flow = rig.list(&[]).await;
+    rig.handle.old_rows(true);
+    let table = rig.table(&flow.session_id, LISTING).await;
+    let name = table.columns.iter().position(|column| column == "Name").unwrap();
+    #[allow(deprecated)]
+    let mut names: Vec<String> = table.rows.iter().map(|row| row.cell[name].clone()).collect();
+    names.sort();
+    assert_eq!(names, [" 123", "b", "c"]);
+    assert!(table.rows.iter().all(|row| row.json.is_empty()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_nameless_row_has_no_download_in_front() {
+    let mut rig = three_files().await;
+    rig.handle.nameless_rows(true);
+    rig.list(&[]).await;
+    let request = GetTableRequest {
+        client_id: rig.client_id.clone(),
+        vfs_components: vec!["auto".to_string()],
+        ..GetTableRequest::default()
+    };
+    let listed = rig.api.vfs_list_directory_files(request).await.unwrap().into_inner();
+    let lengths: Vec<usize> = rows(&listed).iter().map(Vec::len).collect();
+    assert_eq!(lengths, [12, 13, 13, 13]);
+    assert_eq!(listed.columns.len(), 13);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pages_can_differ_in_columns_and_rows_be_shorter_than_them() {
+    let mut rig = three_files().await;
+    let flow = rig.list(&[]).await;
+    rig.handle.uneven_columns(true);
+    let mut request = GetTableRequest {
+        client_id: rig.client_id.clone(),
+        flow_id: flow.session_id,
+        artifact: LISTING.to_string(),
+        rows: 2,
+        ..GetTableRequest::default()
+    };
+    let first = rig.api.get_table(request.clone()).await.unwrap().into_inner();
+    request.start_row = 2;
+    let second = rig.api.get_table(request).await.unwrap().into_inner();
+    assert_ne!(first.columns, second.columns);
+    assert!(rows(&first).iter().any(|row| row.len() < first.columns.len()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn denied_and_vanished_paths_change_listings_while_the_server_runs() {
+    let mut rig = three_files().await;
+    rig.handle.vanish(&rig.client_id, &["b"]).unwrap();
+    let flow = rig.list(&[]).await;
+    let mut names = column(&rig.table(&flow.session_id, LISTING).await, "Name");
+    names.sort_by_key(ToString::to_string);
+    assert_eq!(names, ["123", "c"]);
+    rig.handle.restore(&rig.client_id, &["b"]).unwrap();
+    let flow = rig.list(&[]).await;
+    assert_eq!(rig.table(&flow.session_id, LISTING).await.total_rows, 3);
+    rig.handle.deny(&rig.client_id, &[]).unwrap();
+    let flow = rig.list(&[]).await;
+    assert!(flow.artifacts_with_results.is_empty());
+    assert!(rig.handle.deny("C.none", &[]).is_err());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_restart_cuts_connections_and_takes_new_ones_afterwards() {
+    let mut rig = Rig::start().await;
+    let config = rig.simulator.api_config().to_path_buf();
+    let request = EventRequest { queue: "System.Flow.Completion".to_string(), ..EventRequest::default() };
+    let mut stream = rig.api.watch_event(request).await.unwrap().into_inner();
+    rig.handle.restart_server(Duration::from_millis(100));
+    let end = tokio::time::timeout(Duration::from_secs(10), stream.next()).await.unwrap();
+    assert!(!matches!(end, Some(Ok(_))));
+    for _ in 0..200 {
+        if crate::common::try_connect(&config, true).await.is_ok() {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    rig.api = connect(&config).await;
+    assert_eq!(rig.list(&[]).await.state(), State::Finished);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn counters_tell_calls_flows_and_deliveries() {
+    let mut rig = three_files().await;
+    rig.list(&[]).await;
+    let counts = rig.handle.counters();
+    assert_eq!((counts.flows_of(LIST), counts.flows_on(&rig.client_id), counts.all_flows()), (1, 1, 1));
+    assert_eq!(counts.calls_of("CollectArtifact"), 1);
+    assert_eq!((counts.deliveries[&rig.client_id], counts.rows[&rig.client_id]), (1, 4));
+}

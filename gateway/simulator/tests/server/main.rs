@@ -1,0 +1,16 @@
+//! The simulator over its real wire: generated gRPC client, mutual TLS, loopback. One file per behaviour.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod clients;
+mod common;
+mod control;
+mod downloads;
+mod faults;
+mod generated;
+mod helpers;
+mod identity;
+mod listing;
+mod query;
+mod refusals;
+mod restart;
+mod shapes;
