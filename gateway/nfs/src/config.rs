@@ -69,6 +69,8 @@ pub enum PortmapMode {
 pub struct Limits {
     /// Bytes of one record or datagram from a client.
     pub record_bytes: usize,
+    /// Bytes of records that have not arrived whole, of all connections; past it those that send long ones are closed.
+    pub unfinished_bytes: usize,
     /// Bytes of replies waiting for one connection before it is read no further.
     pub queued_bytes: usize,
     /// Bytes of READ that one connection may wait for at a time; further READs wait their turn.
@@ -97,6 +99,7 @@ impl Default for Limits {
     fn default() -> Limits {
         Limits {
             record_bytes: 64 << 10,
+            unfinished_bytes: 16 << 20,
             queued_bytes: 8 << 20,
             reading_bytes: 64 << 20,
             reading_bytes_total: 512 << 20,

@@ -134,8 +134,8 @@ pub(super) fn put_page(
     let mut is_full = false;
     while let (Some((name, cookie)), false) = (DOTS.get(dots).copied(), is_full) {
         let (file_id, object) = match cookie {
-            1 => (directory.own.file_id(), attributes.map(|attributes| (directory, attributes))),
-            _ => (directory.parent.file_id(), None),
+            1 => (directory.file_id(), attributes.map(|attributes| (directory, attributes))),
+            _ => (directory.parent_file_id(), None),
         };
         is_full = !add(reply, &Entry { file_id, name, cookie, object });
         dots += usize::from(!is_full);

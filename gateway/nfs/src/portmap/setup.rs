@@ -37,6 +37,7 @@ pub enum PortmapStatus {
 pub(crate) struct Registered {
     portmapper: SocketAddr,
     mappings: Vec<Mapping>,
+    mappings_v6: Vec<Mapping>,
 }
 
 /// Registers our programs with the portmapper at `port` of this machine.
@@ -48,7 +49,7 @@ pub(crate) async fn register(port: u16, own: &[Mapping]) -> Result<(Registered, 
     let mut client = Client::privileged(portmapper).await.map_err(|error| {
         format!("registering with rpcbind needs a port below 1024, which only root may use ({error})")
     })?;
-    let mut registered = Registered { portmapper, mappings: Vec::new() };
+    let mut registered = Registered { portmapper, mappings: Vec::new(), mappings_v6: Vec::new() };
     let mut conflicts = Vec::new();
     for mapping in own.iter().filter(|mapping| mapping.families.v4) {
         match claim(&mut client, mapping).await {
@@ -71,6 +72,13 @@ pub(crate) async fn register(port: u16, own: &[Mapping]) -> Result<(Registered, 
                 registered.remove().await;
                 return Err(format!("no portmapper answers at {portmapper} ({error})"));
             }
+        }
+    }
+    for mapping in own.iter().filter(|mapping| mapping.families.v6) {
+        let Mapping { program, version, protocol, port, .. } = *mapping;
+        // Clients over IPv6 can do with the options that a mount without portmapper needs.
+        if matches!(client.set_v6(program, version, protocol, port).await, Ok(true)) {
+            registered.mappings_v6.push(*mapping);
         }
     }
     Ok((registered, conflicts))
@@ -97,14 +105,25 @@ impl Registered {
     /// Removes what is (still) ours: a lock manager of the kernel may have taken our place meanwhile.
     pub(crate) async fn remove(&self) {
         let Ok(mut client) = Client::privileged(self.portmapper).await else { return };
+        let mut lost = Vec::new();
         for mapping in &self.mappings {
             match client.port(mapping.program, mapping.version, mapping.protocol).await {
                 // Removes the registration for all protocols, so most are gone when their turn comes.
                 Ok(port) if port == mapping.port => {
                     let _ = client.unset(mapping.program, mapping.version).await;
                 }
-                Ok(_) => {}
+                Ok(0) => {}
+                Ok(_) => lost.push((mapping.program, mapping.version)),
                 Err(_) => return,
+            }
+        }
+        for mapping in &self.mappings_v6 {
+            let Mapping { program, version, protocol, port, .. } = *mapping;
+            if lost.contains(&(program, version)) {
+                continue;
+            }
+            if client.unset_v6(program, version, protocol, port).await.is_err() {
+                return;
             }
         }
     }

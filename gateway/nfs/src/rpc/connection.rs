@@ -52,6 +52,7 @@ pub(crate) async fn serve<S>(
         last_record: now,
         last_write: now,
         partial_since: None,
+        unfinished: 0,
     };
     let mut sleep = pin!(tokio::time::sleep_until(connection.deadline()));
     let mut stopped = pin!(stopped(&mut stop));
@@ -82,6 +83,7 @@ struct Connection<S> {
     last_record: Instant,
     last_write: Instant,
     partial_since: Option<Instant>,
+    unfinished: usize,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -109,6 +111,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
             }
         }
         self.note_partial(now);
+        let unfinished = if self.is_paused() { 0 } else { self.records.unfinished() };
+        if unfinished != self.unfinished {
+            self.unfinished = unfinished;
+            if !self.slot.may_keep_unfinished(unfinished) {
+                return Poll::Ready("too many unfinished records");
+            }
+        }
         if self.output.is_empty() {
             match self.state {
                 State::Finished => return Poll::Ready("closed by the client"),

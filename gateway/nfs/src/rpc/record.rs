@@ -43,6 +43,12 @@ impl Records {
         self.taken < self.input.len() || self.fragments > 0
     }
 
+    /// Bytes of a record whose rest has not arrived.
+    pub(crate) fn unfinished(&self) -> usize {
+        let assembled = if self.fragments > 0 { self.assembled.len() } else { 0 };
+        self.input.len() - self.taken + assembled
+    }
+
     /// Gives memory back while nothing is expected soon.
     pub(crate) fn release(&mut self, keep: usize) {
         if !self.is_partial() && self.input.capacity() > keep {

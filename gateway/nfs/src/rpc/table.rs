@@ -11,12 +11,17 @@ use super::peer::Peer;
 use crate::config::Limits;
 use crate::peer::PeerKind;
 
+/// No call that can be answered with more than a refusal is longer.
+const SMALL_CALL: usize = 4 << 10;
+
 /// Everything that is connected.
 #[derive(Debug)]
 pub(crate) struct Table {
     limits: Limits,
     connections: Mutex<Connections>,
     held: AtomicUsize,
+    /// Bytes of records that have not arrived whole.
+    unfinished: AtomicUsize,
     accepted: AtomicU64,
     refused: AtomicU64,
 }
@@ -37,6 +42,7 @@ pub(crate) struct Counters {
     since: Timestamp,
     pub calls: AtomicU64,
     pub held: AtomicUsize,
+    unfinished: AtomicUsize,
     pub received: AtomicU64,
     pub sent: AtomicU64,
 }
@@ -75,12 +81,29 @@ pub struct ConnectionTotals {
     pub refused: u64,
 }
 
+impl Counters {
+    fn new(peer: &Peer) -> Counters {
+        Counters {
+            peer: peer.address,
+            local: peer.local,
+            kind: peer.kind,
+            since: SystemClock.now(),
+            calls: AtomicU64::new(0),
+            held: AtomicUsize::new(0),
+            unfinished: AtomicUsize::new(0),
+            received: AtomicU64::new(0),
+            sent: AtomicU64::new(0),
+        }
+    }
+}
+
 impl Table {
     pub(crate) fn new(limits: Limits) -> Arc<Table> {
         Arc::new(Table {
             limits,
             connections: Mutex::default(),
             held: AtomicUsize::new(0),
+            unfinished: AtomicUsize::new(0),
             accepted: AtomicU64::new(0),
             refused: AtomicU64::new(0),
         })
@@ -98,16 +121,7 @@ impl Table {
         self.accepted.fetch_add(1, Ordering::Relaxed);
         let id = connections.next;
         connections.next += 1;
-        let counters = Arc::new(Counters {
-            peer: peer.address,
-            local: peer.local,
-            kind: peer.kind,
-            since: SystemClock.now(),
-            calls: AtomicU64::new(0),
-            held: AtomicUsize::new(0),
-            received: AtomicU64::new(0),
-            sent: AtomicU64::new(0),
-        });
+        let counters = Arc::new(Counters::new(peer));
         connections.per_peer.insert(ip, from_peer + 1);
         connections.slots.insert(id, counters.clone());
         Some(Slot { table: self.clone(), id: Some((id, ip)), counters })
@@ -115,16 +129,7 @@ impl Table {
 
     /// A place for all datagrams of one socket; not a connection, so not in the table.
     pub(crate) fn datagrams(self: &Arc<Table>, peer: &Peer) -> Slot {
-        let counters = Arc::new(Counters {
-            peer: peer.address,
-            local: peer.local,
-            kind: peer.kind,
-            since: SystemClock.now(),
-            calls: AtomicU64::new(0),
-            held: AtomicUsize::new(0),
-            received: AtomicU64::new(0),
-            sent: AtomicU64::new(0),
-        });
+        let counters = Arc::new(Counters::new(peer));
         Slot { table: self.clone(), id: None, counters }
     }
 
@@ -177,6 +182,15 @@ impl Slot {
             && self.table.held.load(Ordering::Relaxed) < self.table.limits.held
     }
 
+    /// Notes how many bytes of a record are here whose rest is not. False: all connections together have too many, and this one is
+    /// not among those that send small calls.
+    pub(crate) fn may_keep_unfinished(&self, bytes: usize) -> bool {
+        let before = self.counters.unfinished.swap(bytes, Ordering::Relaxed);
+        let others = self.table.unfinished.fetch_add(bytes, Ordering::Relaxed).saturating_sub(before);
+        self.table.unfinished.fetch_sub(before, Ordering::Relaxed);
+        bytes <= SMALL_CALL || others + bytes <= self.table.limits.unfinished_bytes
+    }
+
     /// Counts a held call until the guard is dropped.
     pub(crate) fn hold(&self) -> Held {
         self.counters.held.fetch_add(1, Ordering::Relaxed);
@@ -187,6 +201,7 @@ impl Slot {
 
 impl Drop for Slot {
     fn drop(&mut self) {
+        self.table.unfinished.fetch_sub(self.counters.unfinished.load(Ordering::Relaxed), Ordering::Relaxed);
         let Some((id, ip)) = self.id else { return };
         let mut connections = self.table.lock();
         connections.slots.remove(&id);
@@ -234,6 +249,18 @@ mod tests {
         drop(first);
         assert!(table.admit(&peer("192.0.2.1:3")).is_some());
         assert_eq!((table.totals().accepted, table.totals().refused), (4, 2));
+    }
+
+    #[test]
+    fn unfinished_records_are_bounded_for_all_together_but_small_calls_always_pass() {
+        let table = Table::new(Limits { unfinished_bytes: 100_000, ..Limits::default() });
+        let (one, two) = (table.admit(&peer("192.0.2.1:1")).unwrap(), table.admit(&peer("192.0.2.2:1")).unwrap());
+        assert!(one.may_keep_unfinished(60_000) && one.may_keep_unfinished(64_000));
+        assert!(!two.may_keep_unfinished(60_000));
+        assert!(two.may_keep_unfinished(4_000));
+        drop(one);
+        assert!(two.may_keep_unfinished(60_000) && two.may_keep_unfinished(0));
+        assert_eq!(table.unfinished.load(Ordering::Relaxed), 0);
     }
 
     #[test]

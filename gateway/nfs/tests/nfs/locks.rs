@@ -90,6 +90,35 @@ async fn old_versions_lock_with_32_bits_and_a_restarted_client_holds_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_message_is_answered_by_a_call_to_the_clients_own_lock_manager() {
+    let (portmapper, table) = super::portmapper::fake_portmapper();
+    let lock_manager = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    lock_manager.set_read_timeout(Some(std::time::Duration::from_secs(20))).unwrap();
+    table.lock().unwrap().insert((NLM, 4, 17), u32::from(lock_manager.local_addr().unwrap().port()));
+    let (_server, address) =
+        super::start_with(&files(), raptorgate_nfs::Config { portmap_port: portmapper.port(), ..super::config() })
+            .await;
+    let mut client = Client::connect(address);
+    let auto = client.mount("/C.1/auto");
+    let (file, _) = client.lookup(&auto, "file");
+    let holds_it = lock(&file, 1, 0, 0);
+    for (procedure, message, result) in [
+        (7, request(false, true, &holds_it), GRANTED),
+        (7, request(false, true, &lock(&file, 2, 0, 0)), DENIED),
+        (7, request(true, true, &lock(&file, 2, 0, 0)), 3), // NLM4_BLOCKED
+        (9, Xdr::new().opaque(b"cookie").raw(&holds_it.0), GRANTED),
+    ] {
+        assert!(client.call(NLM, 4, procedure, &message).is_at_end(), "the message itself has no results");
+        let mut buffer = [0; 512];
+        let (length, _) = lock_manager.recv_from(&mut buffer).unwrap();
+        let mut reader = Reader::new(buffer[..length].to_vec());
+        let head: Vec<u32> = (0..10).map(|_| reader.u32()).collect();
+        assert_eq!(head[1..6], [0, 2, NLM, 4, procedure + 5], "a call of the matching _RES");
+        assert_eq!(status(reader), result);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_status_monitor_of_this_machine_says_yes() {
     let (_server, address) = start(&files()).await;
     let mut client = Client::connect(address);

@@ -70,6 +70,32 @@ async fn rpcbind_versions_give_universal_addresses() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_dual_stack_server_is_reached_over_both_families() {
+    let everywhere =
+        Config { listen: vec!["[::]:0".parse().unwrap()], portmap: PortmapMode::Own, portmap_port: 0, ..config() };
+    let (server, address) = start_with(&backend(), everywhere).await;
+    let PortmapStatus::OwnPort { addresses } = server.portmap() else { panic!("{:?}", server.portmap()) };
+    let (port, portmap_port) = (address.port(), addresses[0].port());
+    let [high, low] = port.to_be_bytes();
+    for (ip, netid, own) in [("127.0.0.1", "tcp", "127.0.0.1"), ("::1", "tcp6", "::1")] {
+        let ip: std::net::IpAddr = ip.parse().unwrap();
+        let question = Xdr::new().u32(NFS).u32(3).opaque(netid.as_bytes()).opaque(b"").opaque(b"");
+        let answer = Client::connect((ip, portmap_port).into()).call(PORTMAP, 4, 3, &question).text();
+        assert_eq!(answer, format!("{own}.{high}.{low}"));
+        let mut client = Client::connect((ip, port).into());
+        client.mount("/C.1");
+        assert!(server.connections().iter().any(|connection| connection.peer == client.stream.local_addr().unwrap()));
+    }
+    let question = Xdr::new().u32(NFS).u32(3).opaque(b"tcp").opaque(b"").opaque(b"");
+    let answer = datagram((std::net::Ipv4Addr::LOCALHOST, portmap_port).into(), PORTMAP, 4, 3, &question).text();
+    assert_eq!(
+        answer,
+        format!("127.0.0.1.{high}.{low}"),
+        "a wildcard socket names the address that the client can reach"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn only_privileged_local_programs_register_and_nobody_replaces_ours() {
     let (_server, address, portmapper) = own().await;
     let set = Xdr::new().u32(400_100).u32(1).u32(TCP).u32(4711);
@@ -152,10 +178,10 @@ fn reserved() -> std::io::Result<UdpSocket> {
     Err(last)
 }
 
-type Table = Arc<Mutex<BTreeMap<(u32, u32, u32), u32>>>;
+pub type Table = Arc<Mutex<BTreeMap<(u32, u32, u32), u32>>>;
 
 /// What rpcbind does with SET, UNSET and GETPORT of version 2.
-fn fake_portmapper() -> (SocketAddr, Table) {
+pub fn fake_portmapper() -> (SocketAddr, Table) {
     let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
     let address = socket.local_addr().unwrap();
     let table = Table::default();

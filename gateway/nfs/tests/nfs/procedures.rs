@@ -105,6 +105,36 @@ async fn links_are_read_and_only_links() {
     assert!(reader.optional_attributes().is_some());
 }
 
+/// The kernel refuses a directory that is found below itself, so every way back to the root leads to other objects (D1).
+#[tokio::test(flavor = "multi_thread")]
+async fn the_way_back_to_the_root_never_meets_a_directory_again() {
+    let backend = backend();
+    backend.add_file("C.1", "auto", &["etc", "hosts"], "content");
+    let (_server, address) = start(&backend).await;
+    let mut client = Client::connect(address);
+    let mut here = client.mount("/C.1/auto");
+    let mut seen = vec![client.getattr(&here).file_id];
+    for _ in 0..3 {
+        for name in ["etc", ".raptorgate", "root"] {
+            let (found, attributes) = client.lookup(&here, name);
+            let file_id = client.getattr(&found).file_id;
+            assert_eq!(attributes.unwrap().file_id, file_id);
+            assert!(!seen.contains(&file_id), "{name}");
+            seen.push(file_id);
+            here = found;
+        }
+        let (etc, _) = client.lookup(&here, "etc");
+        let (hosts, attributes) = client.lookup(&etc, "hosts");
+        assert_eq!(attributes.unwrap().size, 7);
+        assert_eq!(client.read(&hosts, 0, 100), (b"content".to_vec(), true));
+        assert_eq!(client.lookup(&etc, "..").0, here);
+        let page = client.list(&etc, 0, true, 4096);
+        assert_eq!(page[2].handle.as_ref(), Some(&hosts));
+        assert_eq!((page[0].file_id, page[1].file_id), (client.getattr(&etc).file_id, client.getattr(&here).file_id));
+    }
+    assert_eq!(backend.fetches(), 1);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn read_gives_every_byte_and_an_exact_end() {
     let content: Vec<u8> = (0..1_500_003u32).map(|at| (at % 251) as u8).collect();
