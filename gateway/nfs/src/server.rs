@@ -5,7 +5,7 @@ mod bind;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 use vfs::Vfs;
 
@@ -63,8 +63,9 @@ impl Server {
             own.extend(both_protocols(portmap::PROGRAM, &portmap::VERSIONS, port, families));
         }
         let registry = Arc::new(Registry::new(own));
+        let mounted = Arc::new(Notify::new());
         let engine = Arc::new(Engine {
-            programs: programs(&vfs, &config, registry.clone()),
+            programs: programs(&vfs, &config, registry.clone(), mounted.clone()),
             table: Table::new(config.limits),
             limits: config.limits,
             policies: Policies::new(config.principal.clone(), config.hold, config.limits.reading_bytes),
@@ -87,7 +88,7 @@ impl Server {
         match (portmap_addresses, config.portmap) {
             (Some(addresses), _) => server.portmap = PortmapStatus::OwnPort { addresses },
             (None, PortmapMode::Auto | PortmapMode::Register) => {
-                server.register(config.portmap_port, registry.own(), port, actual_mount_port).await;
+                server.register(config.portmap_port, registry.own(), mounted).await;
             }
             (None, PortmapMode::Own | PortmapMode::Off) => {}
         }
@@ -138,14 +139,17 @@ impl Server {
         }
     }
 
-    async fn register(&mut self, portmap_port: u16, own: &[Mapping], port: u16, mount_port: u16) {
+    async fn register(&mut self, portmap_port: u16, own: &[Mapping], mounted: Arc<Notify>) {
+        let [port, mount_port] =
+            [&self.addresses, &self.mount_addresses].map(|at| at.first().map_or(0, SocketAddr::port));
         let is_local = self.addresses.iter().all(|address| address.ip().is_loopback());
         // A status monitor is only for clients on other machines; here it would keep this machine's own from starting.
         let mappings: Vec<Mapping> =
             own.iter().filter(|mapping| !is_local || mapping.program != nsm::PROGRAM).copied().collect();
         match portmap::register(portmap_port, &mappings).await {
-            Ok((registered, conflicts)) => {
+            Ok((registered, guard, conflicts)) => {
                 self.registered = Some(registered);
+                self.tasks.spawn(guard.watch(mounted, self.stop.subscribe()));
                 self.portmap = PortmapStatus::Registered { conflicts };
             }
             Err(why) => self.portmap = portmap::without(why, port, mount_port),
@@ -153,10 +157,10 @@ impl Server {
     }
 }
 
-fn programs(vfs: &Vfs, config: &Config, registry: Arc<Registry>) -> Programs {
+fn programs(vfs: &Vfs, config: &Config, registry: Arc<Registry>, mounted: Arc<Notify>) -> Programs {
     let locks = Arc::new(Locks::default());
     let services: Vec<Box<dyn Service>> = vec![
-        Box::new(Nfs3::new(vfs.clone(), config.limits.reading_bytes_total)),
+        Box::new(Nfs3::new(vfs.clone(), config.limits.reading_bytes_total, mounted)),
         Box::new(Mount::new(vfs.clone())),
         Box::new(Portmap::new(registry)),
         // Clients' portmappers listen where ours would.

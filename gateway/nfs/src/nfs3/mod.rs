@@ -32,7 +32,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::Semaphore;
+use tokio::sync::{Notify, Semaphore};
 use vfs::{Attributes, Call, Error, Node, Vfs};
 
 use crate::rpc::{Answer, AuthStatus, Decoder, Refusal, Reply, Request, Service, waiting};
@@ -79,6 +79,7 @@ const PROCEDURES: [&str; 22] = [
 /// The program.
 pub(crate) struct Nfs3 {
     shared: Arc<Shared>,
+    mounted: Arc<Notify>,
 }
 
 /// What calls that wait take with them.
@@ -90,11 +91,12 @@ struct Shared {
 }
 
 impl Nfs3 {
-    /// `reading_bytes`: READ that all connections together may wait for at a time.
-    pub(crate) fn new(vfs: Vfs, reading_bytes: usize) -> Nfs3 {
+    /// `reading_bytes`: READ that all connections together may wait for at a time. `mounted` is told whenever a client seems to have
+    /// mounted.
+    pub(crate) fn new(vfs: Vfs, reading_bytes: usize, mounted: Arc<Notify>) -> Nfs3 {
         let kib = (reading_bytes / 1024).clamp(TRANSFER_LIMIT as usize / 1024, Semaphore::MAX_PERMITS);
         let reading_kib = u32::try_from(kib).unwrap_or(u32::MAX);
-        Nfs3 { shared: Arc::new(Shared { vfs, reading: Arc::new(Semaphore::new(kib)), reading_kib }) }
+        Nfs3 { shared: Arc::new(Shared { vfs, reading: Arc::new(Semaphore::new(kib)), reading_kib }), mounted }
     }
 }
 
@@ -145,7 +147,11 @@ impl Service for Nfs3 {
             16 => readdir::call(shared, request, arguments, reply),
             17 => readdirplus::call(shared, request, arguments, reply),
             18 => fsstat::call(shared, request, arguments, reply),
-            19 => fsinfo::call(shared, request, arguments, reply),
+            19 => {
+                // Kernels ask this once per mount, after their lock manager has started.
+                self.mounted.notify_one();
+                fsinfo::call(shared, request, arguments, reply)
+            }
             20 => pathconf::call(shared, request, arguments, reply),
             21 => commit::call(shared, arguments, reply),
             _ => Err(Refusal::ProcedureUnavailable),

@@ -5,6 +5,7 @@
 
 mod address;
 mod client;
+mod guard;
 mod registry;
 mod rpcbind;
 mod setup;

@@ -6,6 +6,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use tokio::net::TcpStream;
 
 use super::client::Client;
+use super::guard::Guard;
 use super::registry::{Mapping, Protocol};
 use crate::{mount, nfs3, nlm, nsm};
 
@@ -44,7 +45,7 @@ pub(crate) struct Registered {
 ///
 /// # Errors
 /// In words, if there is none, it refuses, or another NFS server has registered.
-pub(crate) async fn register(port: u16, own: &[Mapping]) -> Result<(Registered, Vec<String>), String> {
+pub(crate) async fn register(port: u16, own: &[Mapping]) -> Result<(Registered, Guard, Vec<String>), String> {
     let portmapper = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
     let mut client = Client::privileged(portmapper).await.map_err(|error| {
         format!("registering with rpcbind needs a port below 1024, which only root may use ({error})")
@@ -61,6 +62,8 @@ pub(crate) async fn register(port: u16, own: &[Mapping]) -> Result<(Registered, 
                     name(mapping.program)
                 ));
             }
+            // The guard has its own way.
+            Ok(false) if mapping.program == nlm::PROGRAM => registered.mappings.push(*mapping),
             Ok(false) => {
                 let conflict =
                     format!("{} version {} is registered by another program", name(mapping.program), mapping.version);
@@ -81,7 +84,11 @@ pub(crate) async fn register(port: u16, own: &[Mapping]) -> Result<(Registered, 
             registered.mappings_v6.push(*mapping);
         }
     }
-    Ok((registered, conflicts))
+    let guard = Guard::new(portmapper, own);
+    if !matches!(guard.put_back().await, Ok(true)) {
+        conflicts.push("the lock manager of this machine's other NFS mounts stays: use -o nolock here".to_owned());
+    }
+    Ok((registered, guard, conflicts))
 }
 
 /// Registers one program. What a killed gateway left behind, with nobody listening any more, is replaced.
@@ -142,7 +149,6 @@ fn name(program: u32) -> &'static str {
     match program {
         nfs3::PROGRAM => "NFS server",
         mount::PROGRAM => "mount daemon",
-        nlm::PROGRAM => "lock manager",
         nsm::PROGRAM => "status monitor",
         _ => "program",
     }

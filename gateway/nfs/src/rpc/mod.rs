@@ -24,7 +24,7 @@ pub use table::{ConnectionReport, ConnectionTotals};
 
 pub(crate) use datagram::serve_datagrams;
 pub(crate) use dispatch::{Answer, Programs, Refusal, Request, Service, waiting};
-pub(crate) use listener::{Engine, accept};
+pub(crate) use listener::{Engine, accept, stopped};
 pub(crate) use peer::{Peer, Transport};
 pub(crate) use reply::Reply;
 pub(crate) use table::Table;

@@ -155,6 +155,40 @@ async fn programs_are_registered_with_a_portmapper_that_runs_and_removed_at_the_
     );
 }
 
+/// A kernel that mounts from its own machine replaces the registration by its own lock manager's.
+#[tokio::test(flavor = "multi_thread")]
+async fn our_lock_manager_takes_its_place_back_after_a_local_mount() {
+    if reserved().is_err() || std::fs::read_to_string("/proc/self/mounts").is_ok_and(|mounts| mounts.contains(" nfs "))
+    {
+        return eprintln!("skipped: no right to reserved ports, or this machine mounts from elsewhere");
+    }
+    let (portmapper, table) = fake_portmapper();
+    let registering = Config { portmap: PortmapMode::Register, portmap_port: portmapper.port(), ..config() };
+    let (server, address) = start_with(&backend(), registering).await;
+    let mut client = Client::connect(address);
+    let root = client.mount("/C.1");
+    let keys: Vec<_> =
+        [1, 3, 4].into_iter().flat_map(|version| [(100_021, version, TCP), (100_021, version, UDP)]).collect();
+    for kernels_port in [999, 0] {
+        for key in &keys {
+            match kernels_port {
+                0 => table.lock().unwrap().remove(key),
+                port => table.lock().unwrap().insert(*key, port),
+            };
+        }
+        let (status, _) = client.nfs(19, &Xdr::new().opaque(&root));
+        assert_eq!(status, 0);
+        let mut attempts = 0;
+        while keys.iter().any(|key| table.lock().unwrap().get(key) != Some(&u32::from(address.port()))) {
+            attempts += 1;
+            assert!(attempts < 2_000, "{:?}", table.lock().unwrap());
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+    }
+    server.stop().await;
+    assert!(table.lock().unwrap().is_empty());
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn without_any_portmapper_the_status_names_the_mount_options() {
     let free = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
