@@ -10,11 +10,14 @@ use bytes::{Bytes, BytesMut};
 use futures_util::future::join_all;
 use futures_util::stream::BoxStream;
 use tokio::time::Instant;
-use vfs::backend::{Backend, Capabilities, ContentLocation, Delivery, EndpointChange, Job, JobEvent, Listed, Presence};
+use vfs::backend::{
+    Backend, Capabilities, ContentLocation, Delivery, EndpointChange, Job, JobEvent, Listed, Presence, Work,
+};
 use vfs::{Clock, EndpointId, EndpointPath, Error, ErrorKind, Result, SystemClock, Timestamp};
 
 use crate::artifacts::{self, Artifact};
 use crate::check::{self, CheckReport};
+use crate::composite;
 use crate::config::ApiConfig;
 use crate::endpoints;
 use crate::flow;
@@ -109,12 +112,11 @@ impl Driver {
         Ok(names)
     }
 
-    async fn start(&self, endpoint: &EndpointId, task: flow::Task, delivery: &Delivery) -> Result<Job, CallError> {
+    async fn start(&self, endpoint: &EndpointId, task: flow::Task, delivery: &Delivery) -> Result<Arc<str>, CallError> {
         let request = flow::request(endpoint, &task, &delivery.limits, &delivery.reason.0);
-        let id = self.inner.server.collect(request).await?;
-        let job = Job { endpoint: endpoint.clone(), id: Arc::from(id) };
-        self.inner.shared.started(&job, task);
-        Ok(job)
+        let id: Arc<str> = Arc::from(self.inner.server.collect(request).await?);
+        self.inner.shared.started(&Job { endpoint: endpoint.clone(), id: id.clone() }, task);
+        Ok(id)
     }
 }
 
@@ -147,15 +149,25 @@ fn start_error(error: CallError) -> Error {
 impl Backend for Driver {
     async fn submit(&self, endpoint: &EndpointId, delivery: Delivery) -> Result<Vec<Job>> {
         root_only(endpoint)?;
-        let tasks = flow::tasks(endpoint, &delivery)?;
+        let many_files = delivery.works.iter().any(|work| matches!(work, Work::Fetch { files } if files.len() > 1));
+        let fetch_many = many_files && self.capabilities(endpoint).await?.fetch_many;
+        let tasks = flow::tasks(endpoint, &delivery, fetch_many)?;
         self.inner.shared.completions.subscribe();
-        let started = join_all(tasks.into_iter().map(|task| self.start(endpoint, task, &delivery))).await;
-        let mut jobs = Vec::with_capacity(started.len());
+        let works = tasks
+            .into_iter()
+            .map(|tasks| join_all(tasks.into_iter().map(|task| self.start(endpoint, task, &delivery))));
+        let mut jobs = Vec::with_capacity(delivery.works.len());
         let mut failure = None;
-        for result in started {
-            match result {
-                Ok(job) => jobs.push(job),
-                Err(error) => failure = Some(error),
+        for flows in join_all(works).await {
+            let mut started = Vec::with_capacity(flows.len());
+            for flow in flows {
+                match flow {
+                    Ok(id) => started.push(id),
+                    Err(error) => failure = Some(error),
+                }
+            }
+            if !started.is_empty() {
+                jobs.push(composite::job(endpoint, &started));
             }
         }
         let Some(error) = failure else { return Ok(jobs) };
@@ -169,7 +181,10 @@ impl Backend for Driver {
     }
 
     fn watch(&self, job: &Job) -> BoxStream<'static, JobEvent> {
-        self.inner.shared.watch(job)
+        match composite::parts(job).as_slice() {
+            [flow] => self.inner.shared.watch(flow),
+            flows => composite::merge(flows.iter().map(|flow| self.inner.shared.watch(flow)).collect()),
+        }
     }
 
     async fn held(&self, directory: &EndpointPath) -> Result<Option<Listed>> {
@@ -202,10 +217,13 @@ impl Backend for Driver {
 
     async fn cancel(&self, job: &Job) -> Result<()> {
         root_only(&job.endpoint)?;
-        match self.inner.server.cancel(&job.endpoint.client_id, &job.id).await {
-            Ok(()) | Err(CallError::NotFound) => Ok(()),
-            Err(error) => Err(error.into()),
+        for flow in composite::parts(job) {
+            match self.inner.server.cancel(&flow.endpoint.client_id, &flow.id).await {
+                Ok(()) | Err(CallError::NotFound) => {}
+                Err(error) => return Err(error.into()),
+            }
         }
+        Ok(())
     }
 
     fn endpoints(&self) -> BoxStream<'static, EndpointChange> {

@@ -9,6 +9,7 @@ use dashmap::DashMap;
 use futures_util::StreamExt as _;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 
 use crate::flow::FlowState;
 use crate::server::{CallError, Server};
@@ -119,6 +120,7 @@ async fn follow(server: Arc<dyn Server>, shared: Arc<Shared>) {
     let mut pause = FIRST_PAUSE;
     loop {
         let mut events = server.completions();
+        let begun = Instant::now();
         shared.stream.send_modify(|stream| {
             stream.up = true;
             stream.generation += 1;
@@ -140,6 +142,9 @@ async fn follow(server: Arc<dyn Server>, shared: Arc<Shared>) {
             }
         };
         shared.stream.send_modify(|stream| stream.up = false);
+        if begun.elapsed() > LONGEST_PAUSE {
+            pause = FIRST_PAUSE;
+        }
         let wait = match &ended {
             Some(CallError::Denied(_)) => {
                 tracing::info!("no right to be told of ended flows (ANY_QUERY): flows are polled instead");

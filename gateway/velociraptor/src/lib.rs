@@ -6,6 +6,7 @@
 
 pub mod artifacts;
 mod check;
+mod composite;
 mod config;
 mod driver;
 mod endpoints;

@@ -167,6 +167,10 @@ async fn one_delivery_starts_one_flow_for_each_work_or_none() {
     let jobs = driver.submit(&endpoint, delivery(works)).await.unwrap();
     assert_eq!(jobs.len(), 2);
     assert_eq!(server.collected.lock().unwrap()[1].artifacts, ["System.VFS.DownloadFile"]);
+    let files = vec![directory().child("a").unwrap(), directory().child("b").unwrap()];
+    let jobs = driver.submit(&endpoint, delivery(vec![Work::Fetch { files }])).await.unwrap();
+    assert_eq!(jobs.len(), 1, "two flows are one job on a server without our artifact");
+    assert_eq!(server.collected.lock().unwrap().len(), 4);
     let unknown = EndpointId::root_org("C.1");
     let works = vec![Work::List { directory: EndpointPath { endpoint: unknown.clone(), ..directory() }, depth: 0 }];
     assert_eq!(driver.submit(&unknown, delivery(works)).await.unwrap_err().kind(), ErrorKind::Invalid);

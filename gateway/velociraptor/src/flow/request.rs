@@ -15,35 +15,38 @@ use crate::artifacts;
 /// The reason's text is cut to this many characters: it travels to the endpoint and back with every flow.
 const MAX_REASON: usize = 1_000;
 
-/// The tasks of a delivery, for every work the flows that do it.
+/// The tasks of a delivery: for every work those that do it. Many files take one task if the server has `FetchMany`, else one each.
 ///
 /// # Errors
 /// `Invalid` for what must never reach an endpoint.
-pub(crate) fn tasks(endpoint: &EndpointId, delivery: &Delivery) -> Result<Vec<Task>> {
+pub(crate) fn tasks(endpoint: &EndpointId, delivery: &Delivery, fetch_many: bool) -> Result<Vec<Vec<Task>>> {
     let by: Arc<str> = Arc::from(delivery.principal.name());
-    delivery
-        .works
-        .iter()
-        .map(|work| {
-            let kind = match work {
-                Work::List { directory, depth } => {
-                    Kind::List { directory: checked(endpoint, directory)?, depth: *depth }
+    let task = |kind| Task { kind, by: by.clone() };
+    let tasks_of = |work: &Work| {
+        Ok(match work {
+            Work::List { directory, depth } => {
+                vec![task(Kind::List { directory: checked(endpoint, directory)?, depth: *depth })]
+            }
+            Work::ListMany { directories } => {
+                vec![task(Kind::ListMany { directories: all_checked(endpoint, directories)? })]
+            }
+            Work::Fetch { files } => {
+                let files = all_checked(endpoint, files)?;
+                if files.len() > 1 && fetch_many {
+                    vec![task(Kind::FetchMany { files })]
+                } else {
+                    files.into_iter().map(|file| task(Kind::Fetch { file })).collect()
                 }
-                Work::ListMany { directories } => Kind::ListMany { directories: all_checked(endpoint, directories)? },
-                Work::Fetch { files } => match files.as_slice() {
-                    [file] => Kind::Fetch { file: checked(endpoint, file)? },
-                    files => Kind::FetchMany { files: all_checked(endpoint, files)? },
-                },
-                Work::Ranges { file, ranges } => {
-                    if ranges.is_empty() || ranges.iter().any(|(_, length)| *length == 0) {
-                        return Err(Error::invalid("a collection of ranges needs ranges that are not empty"));
-                    }
-                    Kind::Ranges { file: checked(endpoint, file)?, ranges: ranges.clone() }
+            }
+            Work::Ranges { file, ranges } => {
+                if ranges.is_empty() || ranges.iter().any(|(_, length)| *length == 0) {
+                    return Err(Error::invalid("a collection of ranges needs ranges that are not empty"));
                 }
-            };
-            Ok(Task { kind, by: by.clone() })
+                vec![task(Kind::Ranges { file: checked(endpoint, file)?, ranges: ranges.clone() })]
+            }
         })
-        .collect()
+    };
+    delivery.works.iter().map(tasks_of).collect()
 }
 
 /// `..` works on the endpoint, and the server does not stop it (§4.1).
@@ -132,6 +135,8 @@ fn parameters(kind: &Kind) -> (&'static str, Vec<proto::VqlEnv>) {
                     variable("Components", components(file)),
                     variable("Accessor", file.accessor.to_string()),
                     variable("Ranges", serde_json::Value::from(ranges).to_string()),
+                    // Another edition of the artifact knows more ways; this one shows short reads (§8.1).
+                    variable("Transport", "scope".to_owned()),
                 ],
             )
         }
@@ -200,7 +205,7 @@ mod tests {
 
     #[test]
     fn the_servers_copy_of_a_request_says_what_was_asked() {
-        for task in tasks(&endpoint(), &delivery(all_works())).unwrap() {
+        for task in tasks(&endpoint(), &delivery(all_works()), true).unwrap().concat() {
             let mut request = request(&endpoint(), &task, &LIMITS, "why");
             request.creator = "gateway".into();
             assert_eq!(Task::of(&endpoint(), &request, "gateway"), task);
@@ -211,7 +216,7 @@ mod tests {
 
     #[test]
     fn requests_are_urgent_limited_and_without_a_path() {
-        for task in tasks(&endpoint(), &delivery(all_works())).unwrap() {
+        for task in tasks(&endpoint(), &delivery(all_works()), true).unwrap().concat() {
             let request = request(&endpoint(), &task, &LIMITS, &"why ".repeat(1000));
             assert!(request.urgent);
             assert_eq!(
@@ -231,14 +236,18 @@ mod tests {
         let bad = [&[".."][..], &["a", ".", "b"], &[""], &[r"\\host", "share"], &["a\0"]];
         for components in bad {
             let works = vec![Work::List { directory: path(components), depth: 0 }];
-            assert_eq!(tasks(&endpoint(), &delivery(works)).unwrap_err().kind(), ErrorKind::Invalid, "{components:?}");
+            assert_eq!(
+                tasks(&endpoint(), &delivery(works), true).unwrap_err().kind(),
+                ErrorKind::Invalid,
+                "{components:?}"
+            );
         }
         let mut other = path(&["a"]);
         other.endpoint = EndpointId::root_org("C.2");
         let works = vec![Work::Fetch { files: vec![other] }];
-        assert_eq!(tasks(&endpoint(), &delivery(works)).unwrap_err().kind(), ErrorKind::Invalid);
+        assert_eq!(tasks(&endpoint(), &delivery(works), true).unwrap_err().kind(), ErrorKind::Invalid);
         let empty = vec![Work::Fetch { files: vec![] }];
-        assert_eq!(tasks(&endpoint(), &delivery(empty)).unwrap_err().kind(), ErrorKind::Invalid);
+        assert_eq!(tasks(&endpoint(), &delivery(empty), true).unwrap_err().kind(), ErrorKind::Invalid);
     }
 
     #[test]

@@ -43,6 +43,8 @@ struct UploadColumn {
     sha256: Option<String>,
     #[serde(rename = "Error")]
     error: Option<String>,
+    #[serde(rename = "Components")]
+    components: Option<Vec<String>>,
 }
 
 const SILENT: &str = "the endpoint said nothing of the file: it does not exist, or its directory may not be searched";
@@ -113,7 +115,7 @@ impl Reader {
 struct Wanted {
     file: EndpointPath,
     key: Key,
-    /// How the flow's row names it.
+    /// How the flow's row names it: see [`said`].
     said: String,
 }
 
@@ -135,8 +137,9 @@ impl Wanted {
     }
 
     fn range(file: &EndpointPath, offset: u64, length: u64) -> Wanted {
-        let key = Key("scope".to_owned(), vec![format!("range-{offset}-{length}")]);
-        Wanted { file: file.clone(), key, said: format!("{offset}-{length}") }
+        let components = vec![format!("range-{offset}-{length}")];
+        let said = name_of(&components);
+        Wanted { file: file.clone(), key: Key("scope".to_owned(), components), said }
     }
 }
 
@@ -177,7 +180,7 @@ fn is_sha256(text: &str) -> bool {
     text.len() == 64 && text.bytes().all(|digit| digit.is_ascii_digit() || (b'a'..=b'f').contains(&digit))
 }
 
-/// What the flow's rows say, by file (the JSON of its components) or by range (`OFFSET-LENGTH`).
+/// What the flow's rows say, by the JSON of the file's components, or of the name under which a range was uploaded.
 async fn said(watcher: &Watcher, source: &str, has_rows: bool) -> CallResult<HashMap<Arc<str>, Said>> {
     let mut all = HashMap::new();
     if !has_rows {
@@ -198,26 +201,25 @@ async fn said(watcher: &Watcher, source: &str, has_rows: bool) -> CallResult<Has
 fn parse(page: &velociraptor_proto::proto::GetTableResponse, all: &mut HashMap<Arc<str>, Said>) {
     let column = |name| table::column(page, name);
     let (upload, file, components) = (column("Upload"), column("File"), column("_Components"));
-    let (offset, length) = (column("Offset"), column("Length"));
     let (size, sha256, error) = (column("Size"), column("Sha256"), column("Error"));
     for row in &page.rows {
         let Some(fields) = table::fields(row) else { continue };
         let number = |column| fields.get(column).and_then(Field::unsigned);
-        let name = match (number(offset), number(length)) {
-            (Some(offset), Some(length)) => format!("{offset}-{length}"),
-            _ => match fields.get(file).or_else(|| fields.get(components)).and_then(Field::strings) {
-                Some(components) => name_of(&components),
-                None => continue,
-            },
-        };
         let words = |column| fields.get(column).and_then(Field::words).map(|text| text.into_owned());
-        let said = match fields.get(upload).and_then(Field::object) {
+        let named = fields.get(file).or_else(|| fields.get(components)).and_then(Field::strings);
+        let (named, said) = match fields.get(upload).and_then(Field::object) {
             Some(json) => {
                 let upload: UploadColumn = serde_json::from_str(json).unwrap_or_default();
-                Said { size: upload.size, sha256: upload.sha256, error: upload.error.filter(|error| !error.is_empty()) }
+                let said = Said {
+                    size: upload.size,
+                    sha256: upload.sha256,
+                    error: upload.error.filter(|error| !error.is_empty()),
+                };
+                (named.or(upload.components), said)
             }
-            None => Said { size: number(size), sha256: words(sha256), error: words(error) },
+            None => (named, Said { size: number(size), sha256: words(sha256), error: words(error) }),
         };
+        let Some(name) = named.map(|components| name_of(&components)) else { continue };
         all.insert(Arc::from(name), said);
     }
 }

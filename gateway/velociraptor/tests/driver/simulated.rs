@@ -5,12 +5,12 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
-use simulator::{Config, EndpointConfig, Handle, Permissions, Simulator, Timing};
 use raptorgate_velociraptor::{ApiConfig, Driver, Options};
+use simulator::{Config, EndpointConfig, Handle, Permissions, Simulator, Timing};
 use vfs::backend::{Backend as _, Cause, Failure, JobEvent, Outcome, Work};
 use vfs::{EndpointId, ErrorKind};
 
-use crate::support::{assert_equals_disk, delivery, noise, path, read_all, run, submit, wait};
+use crate::support::{assert_equals_disk, noise, path, read_all, run, submit, wait};
 
 struct Rig {
     simulator: Simulator,
@@ -228,14 +228,21 @@ async fn lists_of_works_need_our_artifacts_and_then_are_one_flow() {
     let admin = connect(&admin);
     assert_eq!(rig.driver.install_artifacts().await.unwrap_err().kind(), ErrorKind::Denied);
     let files = ["a", "b", "missing"].map(|name| directory.child(name).unwrap());
-    let works = delivery(vec![Work::Fetch { files: files.to_vec() }]);
-    assert_eq!(rig.driver.submit(&rig.endpoint, works).await.unwrap_err().kind(), ErrorKind::Invalid);
-    admin.install_artifacts().await.unwrap();
-    let capabilities = rig.driver.capabilities(&rig.endpoint).await.unwrap();
-    assert!(capabilities.list_many && capabilities.fetch_many && capabilities.ranges);
     fs::write(on_disk.join("a"), noise(1, 5_000)).unwrap();
     fs::write(on_disk.join("b"), noise(2, 1_500_000)).unwrap();
-    let seen = run(&rig.driver, &rig.endpoint, Work::Fetch { files: files.to_vec() }).await;
+    let mut seen = run(&rig.driver, &rig.endpoint, Work::Fetch { files: files.to_vec() }).await;
+    seen.fetched.sort_by_key(|fetched| fetched.file.clone());
+    assert_eq!(read_all(&rig.driver, seen.fetched[0].content.as_ref().unwrap()).await, noise(1, 5_000));
+    assert!(seen.fetched[1].content.is_ok() && seen.fetched[2].content.is_err());
+    let flows = rig.handle.counters().all_flows();
+    assert_eq!(flows, 3, "one flow each without our artifacts");
+    admin.install_artifacts().await.unwrap();
+    // What the server can do is asked once a minute.
+    let driver = connect(rig.simulator.api_config());
+    let capabilities = driver.capabilities(&rig.endpoint).await.unwrap();
+    assert!(capabilities.list_many && capabilities.fetch_many && capabilities.ranges);
+    let seen = run(&driver, &rig.endpoint, Work::Fetch { files: files.to_vec() }).await;
+    assert_eq!(rig.handle.counters().all_flows(), flows + 1);
     assert_eq!(read_all(&rig.driver, seen.fetched[0].content.as_ref().unwrap()).await, noise(1, 5_000));
     assert_eq!(read_all(&rig.driver, seen.fetched[1].content.as_ref().unwrap()).await, noise(2, 1_500_000));
     assert!(seen.fetched[2].content.is_err());
