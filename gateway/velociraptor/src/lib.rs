@@ -1,8 +1,8 @@
 //! The only room that knows Velociraptor: artifacts, flows, tables and the gRPC API of its server (docs/velociraptor-api.md).
 //!
-//! [`Driver`] implements [`vfs::backend::Backend`]. Works become flows ([`flow`]), flows are watched until they end ([`watch`]), the
-//! rows of their tables ([`table`], [`row`]) become listings ([`listing`]). Everything speaks to the server through the private
-//! trait [`server::Server`], so that another transport can take the place of gRPC.
+//! [`Driver`] implements [`vfs::backend::Backend`]. Works become flows (`flow`), flows are watched until they end (`watch`), the
+//! rows of their tables (`table`, `row`) become listings (`listing`). Everything speaks to the server through the private trait
+//! `server::Server`, so that another transport can take the place of gRPC. This room must not know how the VFS decides what to ask.
 
 pub mod artifacts;
 mod check;

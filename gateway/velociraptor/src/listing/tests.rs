@@ -97,14 +97,14 @@ proptest! {
             let end = tables.stats.len().min(stat + statistics);
             tree.statistics(&stats(&tables.stats[stat..end]));
             stat = end;
-            found(tree.whole(false), &mut told);
+            found(tree.whole(), &mut told);
             for (path, names) in &told {
                 prop_assert_eq!(names, &tables.truth[path]);
             }
         }
         tree.listing(&listing(&tables.listing[row..])).unwrap();
         tree.statistics(&stats(&tables.stats[stat..]));
-        found(tree.whole(true), &mut told);
+        found(tree.whole(), &mut told);
         prop_assert_eq!(tree.unlisted(), 0);
         prop_assert_eq!(told, tables.truth);
     }
@@ -122,7 +122,7 @@ proptest! {
         tree.statistics(&stats(&tables.stats));
         tree.listing(&listing(&tables.listing)).unwrap();
         let mut told = BTreeMap::new();
-        found(tree.whole(true), &mut told);
+        found(tree.whole(), &mut told);
         for (path, names) in &told {
             prop_assert_eq!(names, &tables.truth[path]);
         }
@@ -137,6 +137,6 @@ proptest! {
             let _ = tree.listing(&page);
             tree.statistics(&page);
         }
-        tree.whole(true);
+        tree.whole();
     }
 }

@@ -1,7 +1,7 @@
 //! The tables of `System.VFS.ListDirectory`: all entries of a directory, then those of its sub-directories, depth first
 //! (docs/velociraptor-api.md §4.3, §4.5 (d)).
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use velociraptor_proto::proto;
 use vfs::snapshot::Rows;
@@ -34,7 +34,7 @@ pub(crate) struct Tree {
     /// Rows of Stats whose directory is not known yet.
     unplaced: Vec<(Vec<String>, Span)>,
     next_stats_row: u64,
-    given: HashMap<EndpointPath, u64>,
+    given: HashSet<EndpointPath>,
 }
 
 /// Rows of one directory in the flow's table.
@@ -91,7 +91,7 @@ impl Tree {
             stats: HashMap::new(),
             unplaced: Vec::new(),
             next_stats_row: 0,
-            given: HashMap::new(),
+            given: HashSet::new(),
         }
     }
 
@@ -107,13 +107,13 @@ impl Tree {
 
     /// Whether the directory that was asked for has been given out.
     pub(crate) fn root_listed(&self) -> bool {
-        self.given.contains_key(&self.root)
+        self.given.contains(&self.root)
     }
 
     /// Directories that were met on the way, within the depth, and could not be listed.
     pub(crate) fn unlisted(&self) -> usize {
         let places = self.places.values().filter(|place| match place {
-            Place::At(path) => !self.given.contains_key(path),
+            Place::At(path) => !self.given.contains(path),
             Place::Ambiguous => true,
         });
         places.count()
@@ -176,12 +176,16 @@ impl Tree {
         }
     }
 
-    /// Directories that are whole by now. With `ended`, all rows of both tables have been read.
-    pub(crate) fn whole(&mut self, ended: bool) -> Vec<Whole> {
-        if ended {
+    /// Directories that are whole by now, each once.
+    pub(crate) fn whole(&mut self) -> Vec<Whole> {
+        self.place_statistics();
+        let proven = self.open.as_ref().is_some_and(|open| {
+            let span = open.directory.as_ref().and_then(|directory| self.stats.get(directory));
+            span == Some(&open.span)
+        });
+        if proven {
             self.close();
         }
-        self.place_statistics();
         let (mut ready, mut waiting) = (Vec::new(), Vec::new());
         for closed in std::mem::take(&mut self.closed) {
             match self.stats.get(&closed.whole.directory) {
@@ -193,19 +197,16 @@ impl Tree {
                 None if !closed.doubtful && !closed.has_gaps() && self.next_row >= closed.span.end + PROOF_ROWS => {
                     ready.push(closed.whole)
                 }
-                None if !ended => waiting.push(closed),
-                None => {
-                    tracing::debug!(directory = %closed.whole.directory, "not read to its end: it does not count as listed")
-                }
+                None => waiting.push(closed),
             }
         }
         self.closed = waiting;
         for (directory, span) in &self.stats {
-            if span.start == span.end && !self.given.contains_key(directory) {
+            if span.start == span.end && !self.given.contains(directory) {
                 ready.push(Whole { directory: directory.clone(), rows: Rows::new(), first_row: span.start });
             }
         }
-        ready.retain(|whole| self.given.insert(whole.directory.clone(), whole.first_row).is_none());
+        ready.retain(|whole| self.given.insert(whole.directory.clone()));
         ready
     }
 
@@ -235,7 +236,7 @@ impl Tree {
             let mut reported: Vec<String> =
                 components.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
             reported.pop();
-            if first && self.next_row == 0 {
+            if first && self.next_row == 0 && reported.len() == self.root.components.len() {
                 // The first rows are those of the asked directory, even if the endpoint reports them by a device name.
                 self.places.insert(reported, Place::At(self.root.clone()));
                 Some(self.root.clone())

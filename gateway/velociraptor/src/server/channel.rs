@@ -36,6 +36,8 @@ pub(super) fn channel(config: &ApiConfig) -> Result<Channel, String> {
         .connect_timeout(CONNECT_TIMEOUT)
         .tcp_nodelay(true)
         .tcp_keepalive(Some(Duration::from_secs(30)))
+        .tcp_keepalive_interval(Some(Duration::from_secs(10)))
+        .tcp_keepalive_retries(Some(3))
         .http2_keep_alive_interval(HTTP2_PING)
         .keep_alive_while_idle(false)
         .initial_stream_window_size(STREAM_WINDOW)

@@ -134,24 +134,23 @@ impl Reader {
                     read_stats(tree, first_stats.ok()).await?;
                     loop {
                         tree.listing(&page).map_err(overflow)?;
-                        tell(watcher, state, tree.whole(false)).await;
+                        tell(watcher, state, tree.whole()).await;
                         if page.rows.is_empty() || is_last(tree.next_row(), page.total_rows) {
                             break;
                         }
                         page = listing.page(tree.next_row()).await?;
                     }
-                    tell(watcher, state, tree.whole(true)).await;
                 } else {
                     loop {
                         let page = listing.page(tree.next_row()).await?;
                         tree.listing(&page).map_err(overflow)?;
-                        tell(watcher, state, tree.whole(false)).await;
+                        tell(watcher, state, tree.whole()).await;
                         if page.rows.is_empty() || is_last(tree.next_row(), page.total_rows) {
                             break;
                         }
                     }
                     read_stats(tree, None).await?;
-                    tell(watcher, state, tree.whole(false)).await;
+                    tell(watcher, state, tree.whole()).await;
                 }
             }
             Reader::Many { many, pages } => loop {

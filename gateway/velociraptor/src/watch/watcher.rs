@@ -20,6 +20,8 @@ const READ_EARLY_AFTER: Duration = Duration::from_secs(1);
 const PROBE_PAUSE: Duration = Duration::from_secs(1);
 /// Longest pause while the server cannot be reached.
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+/// Times that the server may answer with an error of its own before that is the answer.
+const MAX_REFUSALS: u32 = 20;
 /// A flow that was just started may not be known at once.
 const UNKNOWN_GRACE: Duration = Duration::from_secs(3);
 
@@ -113,7 +115,9 @@ impl Watcher {
                 None => match self.ask().await {
                     Ok(state) => state,
                     Err(CallError::NotFound) if begun.elapsed() < UNKNOWN_GRACE => continue,
-                    Err(error) if error.is_transient() || matches!(error, CallError::Failed(_)) => {
+                    Err(error)
+                        if error.is_transient() || matches!(error, CallError::Failed(_)) && failures < MAX_REFUSALS =>
+                    {
                         tracing::debug!(flow = %self.job.id, %error, "the flow's state could not be asked; trying again");
                         failures = failures.saturating_add(1);
                         continue;

@@ -157,6 +157,21 @@ async fn rows_that_do_not_agree_with_the_statistics_are_no_listing() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn tables_that_come_late_to_the_servers_disk_are_waited_for() {
+    let stage = Stage::new();
+    let job = stage.start(list(path(&["srv"]), 0));
+    stage.set_state(State::Finished, &BOTH);
+    let late = async {
+        tokio::time::sleep(Duration::from_millis(420)).await;
+        stage.server.set_table(FLOW, artifacts::LISTING, listing(&[(&["srv", "a"], FILE), (&["srv", "b"], FILE)]));
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        stage.server.set_table(FLOW, artifacts::STATS, stats(&[(&["srv"], 0, 2)]));
+    };
+    let (seen, ()) = tokio::join!(stage.watch(&job), late);
+    assert_eq!((seen.listed[0].rows.len(), seen.outcome), (2, finished(None)));
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_could_not_be_read_is_not_empty() {
     for (name, log, cause) in [
         ("flow_list_missing", "table_log_missing", Cause::Absent),
