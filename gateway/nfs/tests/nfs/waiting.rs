@@ -136,6 +136,32 @@ async fn mounting_waits_for_the_listings_on_the_way() {
     assert_eq!((xid, results(reader).u32()), (mounting, 0));
 }
 
+/// mount.nfs asks over UDP and repeats itself after a second, two seconds, four …
+#[tokio::test(flavor = "multi_thread")]
+async fn a_datagram_that_is_repeated_while_it_waits_is_worked_on_once() {
+    let backend = backend();
+    backend.add_directory("C.1", "auto", &["a"]);
+    let (server, address) = start(&backend).await;
+    backend.hold_jobs();
+    let socket = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    socket.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    let mount = Xdr::new().u32(77).u32(0).u32(2).u32(MOUNT).u32(3).u32(1).u64(0).u64(0).opaque(b"/C.1/auto/a");
+    let mut buffer = [0; 512];
+    for _ in 0..3 {
+        socket.send_to(&mount.0, address).unwrap();
+    }
+    // NULL from elsewhere, answered: the three are in the server's hands.
+    super::client::datagram(address, MOUNT, 3, 0, &Xdr::new());
+    backend.release_jobs();
+    let (length, _) = socket.recv_from(&mut buffer).unwrap();
+    let mut reader = super::client::Reader::new(buffer[..length].to_vec());
+    assert_eq!(reader.u32(), 77);
+    assert_eq!(results(reader).u32(), 0);
+    let metrics = server.metrics();
+    let mnt = metrics.procedures.iter().find(|one| (one.program, one.procedure) == ("mount", "MNT")).unwrap();
+    assert_eq!(mnt.calls, 1);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn stopping_answers_what_is_at_hand_and_then_closes() {
     let backend = backend();
