@@ -168,6 +168,13 @@ impl Simulator {
     }
 }
 
+impl Drop for Simulator {
+    fn drop(&mut self) {
+        self.shared.deployment.close();
+        self.shared.connections.restart(std::time::Duration::MAX / 4);
+    }
+}
+
 /// An endpoint ready to start.
 struct Enrolled {
     parts: EndpointParts,

@@ -112,7 +112,7 @@ impl Deployment {
             client_id: request.client_id.clone(),
             ..ArtifactCollectorContext::default()
         };
-        inner.audit.push(format!("ScheduleFlow {principal} {} {flow_id}", request.client_id));
+        tracing::info!(principal, client = %request.client_id, flow = %flow_id, "ScheduleFlow");
         let client = inner.clients.get_mut(&request.client_id).ok_or_else(refusal::not_found)?;
         let flow = Flow::create(&client.flow_folder(&flow_id), context).map_err(refusal::disk)?;
         client.queue.push_back(Task {
@@ -129,7 +129,7 @@ impl Deployment {
     pub(crate) fn deliver(&self, client_id: &str) -> Vec<Task> {
         let now = self.clock.micros();
         let mut inner = self.lock();
-        let Some(client) = inner.clients.get_mut(client_id) else {
+        let Some(client) = inner.clients.get_mut(client_id).filter(|_| !self.is_closed()) else {
             return Vec::new();
         };
         client.last_seen = now;
@@ -154,7 +154,7 @@ impl Deployment {
     /// `CancelFlow`: an unknown or ended flow is no error (§1.8). No event is sent.
     pub(crate) fn cancel(&self, principal: &str, client_id: &str, flow_id: &str) {
         let mut inner = self.lock();
-        inner.audit.push(format!("CancelFlow {principal} {client_id} {flow_id}"));
+        tracing::info!(principal, client = %client_id, flow = %flow_id, "CancelFlow");
         let Some(client) = inner.clients.get_mut(client_id) else {
             return;
         };
@@ -176,7 +176,7 @@ impl Deployment {
     /// The server has asked a client about a flow and learned that it does not know it (§7.3).
     pub(crate) fn lose(&self, client_id: &str, flow_id: &str) {
         let mut inner = self.lock();
-        let Some(flow) = inner.flow(client_id, flow_id) else {
+        let Some(flow) = inner.flow(client_id, flow_id).filter(|_| !self.is_closed()) else {
             return;
         };
         if flow.has_ended() {

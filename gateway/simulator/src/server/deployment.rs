@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{broadcast, watch};
@@ -34,6 +35,7 @@ pub(crate) struct Deployment {
     pub(crate) events: broadcast::Sender<Event>,
     /// Changes when all event streams must end.
     pub(crate) streams: watch::Sender<u64>,
+    closed: AtomicBool,
     inner: Mutex<Inner>,
 }
 
@@ -43,8 +45,6 @@ pub(crate) struct Inner {
     pub(crate) artifacts: Artifacts,
     pub(crate) ids: FlowIds,
     pub(crate) clients: BTreeMap<String, Client>,
-    /// `LabelClients` and the like are written to this log, as the audit log of the server.
-    pub(crate) audit: Vec<String>,
 }
 
 impl Inner {
@@ -61,7 +61,6 @@ impl Deployment {
             artifacts: Artifacts::open(folder)?,
             ids: FlowIds::default(),
             clients: BTreeMap::new(),
-            audit: Vec::new(),
         };
         Ok(Self {
             clock,
@@ -69,12 +68,22 @@ impl Deployment {
             counters: Counters::default(),
             events: broadcast::channel(EVENTS_IN_FLIGHT).0,
             streams: watch::channel(0).0,
+            closed: AtomicBool::new(false),
             inner: Mutex::new(inner),
         })
     }
 
     pub(crate) fn lock(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// From now on nothing changes any more, whatever still runs: the process is as good as dead.
+    pub(crate) fn close(&self) {
+        self.closed.store(true, Ordering::SeqCst);
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::SeqCst)
     }
 
     /// Sends one row to everybody who watches `queue`.

@@ -64,7 +64,7 @@ impl Deployment {
     pub(crate) fn receive(self: &Arc<Self>, client_id: &str, message: Message) {
         let now = self.clock.micros();
         let mut inner = self.lock();
-        let Some(client) = inner.clients.get_mut(client_id) else {
+        let Some(client) = inner.clients.get_mut(client_id).filter(|_| !self.is_closed()) else {
             return;
         };
         client.last_seen = now;

@@ -92,6 +92,11 @@ impl Records {
         rows.iter().map(|row| (row.name.clone(), row.clone())).collect()
     }
 
+    /// Whether the outcome of a download is in the directory's log already.
+    pub(crate) fn knows_download(&self, directory: &[String], flow_id: &str) -> bool {
+        self.downloads.get(directory).is_some_and(|rows| rows.iter().any(|row| row.flow_id == flow_id))
+    }
+
     pub(crate) fn set(&mut self, directory: Vec<String>, record: Record) {
         self.write(Line::Record { directory, record });
     }

@@ -54,7 +54,7 @@ impl Deployment {
     fn publish(&self, client_id: &str, flow_id: &str) {
         let artifacts = {
             let mut inner = self.lock();
-            let Some(flow) = inner.flow(client_id, flow_id) else {
+            let Some(flow) = inner.flow(client_id, flow_id).filter(|_| !self.is_closed()) else {
                 return;
             };
             flow.context.request.as_ref().map(|request| request.artifacts.clone()).unwrap_or_default()

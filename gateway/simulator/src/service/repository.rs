@@ -61,7 +61,7 @@ impl Service {
                         definition.name
                     )));
                 }
-                inner.audit.push(format!("SetArtifactFile {} {}", caller.name, definition.name));
+                tracing::info!(principal = %caller.name, artifact = %definition.name, "SetArtifactFile");
                 inner.artifacts.install(definition).map_err(refusal::disk)?;
             }
             Operation::Delete => {

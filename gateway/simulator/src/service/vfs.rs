@@ -167,12 +167,12 @@ impl Service {
         let asked = collection(&request.client_id, DOWNLOAD_FILE, &env);
         let started = self.collect(caller, &asked).await?;
         if let Some((name, parent)) = request.components.split_last() {
-            let directory = std::iter::once(request.accessor.clone()).chain(parent.iter().cloned()).collect();
+            let directory: Vec<String> =
+                std::iter::once(request.accessor.clone()).chain(parent.iter().cloned()).collect();
             let mtime = self.deployment.clock.micros();
             let mut inner = self.deployment.lock();
             if let Some(client) = inner.clients.get_mut(&request.client_id) {
-                let ended = client.flows.get(&started.flow_id).is_some_and(|flow| flow.has_ended());
-                if !ended {
+                if !client.records.knows_download(&directory, &started.flow_id) {
                     client.records.log_download(
                         directory,
                         Download {

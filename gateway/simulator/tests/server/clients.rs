@@ -3,7 +3,7 @@
 use raptorgate_simulator::{Config, EndpointConfig, Simulator, Timing};
 use velociraptor_proto::proto::{GetClientRequest, LabelClientsRequest, SearchClientsRequest};
 
-use crate::common::{Rig, connect, fixture};
+use crate::rig::{Rig, connect, fixture};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn pages_have_one_item_too_many_and_overlap() {

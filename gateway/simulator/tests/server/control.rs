@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::UnixStream;
 
-use crate::common::Rig;
+use crate::rig::Rig;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn commands_are_json_lines_and_each_gets_one_answer() {

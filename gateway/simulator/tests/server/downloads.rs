@@ -7,7 +7,7 @@ use tonic::Code;
 use velociraptor_proto::proto::artifact_collector_context::State;
 use velociraptor_proto::proto::{GetTableRequest, VfsFileBuffer, VfsStatDownloadRequest};
 
-use crate::common::{DOWNLOAD, Rig, collection, column, rows};
+use crate::rig::{DOWNLOAD, Rig, collection, column, rows};
 
 fn fill(root: &std::path::Path) {
     std::fs::create_dir_all(root.join("d/adir")).unwrap();
@@ -177,6 +177,7 @@ async fn bytes_of_a_running_upload_can_be_read_as_far_as_they_have_come() {
     }
     assert!(partial > 0 && partial < 4 << 20, "{partial}");
     assert_eq!(rig.typed_table(&flow_id, "uploads").await.total_rows, -1);
+    assert_eq!(rig.details(&flow_id).await.state(), State::InProgress);
     rig.wait(&flow_id).await;
     assert_eq!(rig.buffer(path, 0, 8 << 20).await.unwrap(), std::fs::read(rig.root.path().join("big")).unwrap());
 }

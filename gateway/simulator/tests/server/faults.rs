@@ -7,7 +7,7 @@ use tonic::Code;
 use velociraptor_proto::proto::artifact_collector_context::State;
 use velociraptor_proto::proto::{ApiFlowRequest, EventRequest, GetTableRequest};
 
-use crate::common::{LIST, LISTING, Rig, column, connect, rows};
+use crate::rig::{LIST, LISTING, Rig, column, connect, rows};
 
 async fn three_files() -> Rig {
     Rig::with(raptorgate_simulator::Timing::instant(), |root| {
@@ -167,7 +167,7 @@ async fn a_server_restart_cuts_connections_and_takes_new_ones_afterwards() {
     let end = tokio::time::timeout(Duration::from_secs(10), stream.next()).await.unwrap();
     assert!(!matches!(end, Some(Ok(_))));
     for _ in 0..200 {
-        if crate::common::try_connect(&config, true).await.is_ok() {
+        if crate::rig::try_connect(&config, true).await.is_ok() {
             break;
         }
         tokio::time::sleep(Duration::from_millis(20)).await;
@@ -184,4 +184,26 @@ async fn counters_tell_calls_flows_and_deliveries() {
     assert_eq!((counts.flows_of(LIST), counts.flows_on(&rig.client_id), counts.all_flows()), (1, 1, 1));
     assert_eq!(counts.calls_of("CollectArtifact"), 1);
     assert_eq!((counts.deliveries[&rig.client_id], counts.rows[&rig.client_id]), (1, 4));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn short_reads_add_up_to_the_whole_file() {
+    let mut rig = Rig::with(raptorgate_simulator::Timing::instant(), |root| {
+        std::fs::write(root.join("file"), vec![5; 200_000]).unwrap();
+    })
+    .await;
+    let flow = rig.download(&["file"]).await;
+    rig.handle.short_reads(true);
+    let path = rig.store_path(&flow.session_id, "auto", &["file"]);
+    let mut whole = Vec::new();
+    let mut calls = 0;
+    loop {
+        let part = rig.buffer(path.clone(), whole.len() as u64, 1 << 20).await.unwrap();
+        calls += 1;
+        if part.is_empty() {
+            break;
+        }
+        whole.extend(part);
+    }
+    assert_eq!((whole, calls), (vec![5; 200_000], 5));
 }

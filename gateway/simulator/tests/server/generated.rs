@@ -7,7 +7,7 @@ use serde_json::Value;
 use velociraptor_proto::proto::GetTableResponse;
 use velociraptor_proto::proto::artifact_collector_context::State;
 
-use crate::common::{DOWNLOAD, LIST, LISTING, Rig, column, connect, rows};
+use crate::rig::{DOWNLOAD, LIST, LISTING, Rig, column, connect, rows};
 
 async fn start(tree: Generated) -> Rig {
     let root = tempfile::tempdir().unwrap();
@@ -176,7 +176,7 @@ async fn a_directory_of_a_hundred_thousand_entries_lists_completely() {
 async fn ten_gibibytes_cost_no_disk_and_read_the_same_each_time() {
     let mut rig = start(Generated::Linux).await;
     let path = ["srv", "images", "disk-10g.img"];
-    let mut request = crate::common::collection(
+    let mut request = crate::rig::collection(
         &rig.client_id,
         DOWNLOAD,
         &[("Components", r#"["srv","images","disk-10g.img"]"#), ("Accessor", "auto")],

@@ -7,7 +7,7 @@ use velociraptor_proto::proto::{
     ApiFlowRequest, EventRequest, HealthCheckRequest, SearchClientsRequest, VfsListRequest, VqlCollectorArgs,
 };
 
-use crate::common::{LIST, Rig, collection, connect, read_config, try_connect};
+use crate::rig::{LIST, Rig, collection, connect, read_config, try_connect};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_connection_without_a_client_certificate_is_refused() {

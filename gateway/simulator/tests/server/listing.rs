@@ -3,8 +3,8 @@
 use std::os::unix::fs::symlink;
 use std::time::Duration;
 
-use crate::common;
-use crate::common::{LISTING, Rig, STATS, column, rows};
+use crate::rig;
+use crate::rig::{LISTING, Rig, STATS, column, rows};
 use raptorgate_simulator::Timing;
 use velociraptor_proto::proto::artifact_collector_context::State;
 use velociraptor_proto::proto::{GetTableRequest, VfsListRequest, VfsRefreshDirectoryRequest};
@@ -40,7 +40,7 @@ async fn a_listing_flow_ends_finished_with_rows_and_one_stats_row_per_directory(
 #[tokio::test(flavor = "multi_thread")]
 async fn entries_come_before_their_stats_and_sub_directories_afterwards() {
     let mut rig = start().await;
-    let flow = rig.run(common::LIST, &[("Components", "[]"), ("Accessor", "auto"), ("Depth", "10")]).await;
+    let flow = rig.run(rig::LIST, &[("Components", "[]"), ("Accessor", "auto"), ("Depth", "10")]).await;
     let stats = rig.table(&flow.session_id, STATS).await;
     let listing = rig.table(&flow.session_id, LISTING).await;
     assert_eq!(stats.total_rows, 5);

@@ -2,15 +2,16 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod clients;
-mod common;
 mod control;
+mod custom_artifacts;
 mod downloads;
 mod faults;
 mod generated;
-mod helpers;
+
 mod identity;
 mod listing;
 mod query;
 mod refusals;
 mod restart;
+mod rig;
 mod shapes;

@@ -7,7 +7,7 @@ use tonic::Code;
 use velociraptor_proto::proto::artifact_collector_context::State;
 use velociraptor_proto::proto::{VqlCollectorArgs, VqlEnv, VqlRequest, VqlResponse};
 
-use crate::common::{Rig, fixture};
+use crate::rig::{Rig, fixture};
 
 fn request(vql: &str, env: &[(&str, &str)]) -> VqlCollectorArgs {
     VqlCollectorArgs {

@@ -5,7 +5,7 @@ use velociraptor_proto::proto::{
     ApiFlowRequest, GetTableRequest, VfsListRequest, VfsRefreshDirectoryRequest, VfsStatDownloadRequest,
 };
 
-use crate::common::{Rig, collection, fixture};
+use crate::rig::{Rig, collection, fixture};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn starting_flows_on_bad_clients_is_refused_as_measured() {
@@ -22,10 +22,10 @@ async fn starting_flows_on_bad_clients_is_refused_as_measured() {
         };
         let refused = rig.api.vfs_refresh_directory(refresh).await.unwrap_err();
         assert_eq!((refused.code(), refused.message()), (code, text));
-        let refused = rig.api.collect_artifact(collection(client_id, crate::common::LIST, &[])).await.unwrap_err();
+        let refused = rig.api.collect_artifact(collection(client_id, crate::rig::LIST, &[])).await.unwrap_err();
         assert_eq!((refused.code(), refused.message()), (code, text));
     }
-    let server = collection("server", crate::common::LIST, &[]);
+    let server = collection("server", crate::rig::LIST, &[]);
     assert_eq!(rig.api.collect_artifact(server).await.unwrap_err().code(), Code::PermissionDenied);
     let unknown = rig.api.collect_artifact(collection(&rig.client_id, "No.Such.Artifact", &[])).await.unwrap_err();
     assert_eq!((unknown.code(), unknown.message()), (Code::Unavailable, "Unknown artifact No.Such.Artifact"));

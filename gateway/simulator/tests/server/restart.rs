@@ -4,7 +4,7 @@ use raptorgate_simulator::{Config, EndpointConfig, Simulator, Timing};
 use velociraptor_proto::proto::VfsListRequest;
 use velociraptor_proto::proto::artifact_collector_context::State;
 
-use crate::common::{LIST, LISTING, Rig, column, connect, read_config};
+use crate::rig::{LIST, LISTING, Rig, column, connect, read_config};
 
 async fn again(rig: Rig) -> Rig {
     let Rig { simulator, handle, api, client_id, root, state } = rig;

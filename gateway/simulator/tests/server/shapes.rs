@@ -10,7 +10,7 @@ use velociraptor_proto::proto::{
     VfsRefreshDirectoryRequest,
 };
 
-use crate::common::{DOWNLOAD, LISTING, Rig, STATS, fixture};
+use crate::rig::{DOWNLOAD, LISTING, Rig, STATS, fixture};
 
 async fn start() -> Rig {
     Rig::with(Timing::instant(), |root| {

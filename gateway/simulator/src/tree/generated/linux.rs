@@ -4,6 +4,7 @@ use crate::clock::Clock;
 use crate::config::System;
 use crate::seeded;
 use crate::tree::entry::{Entry, write_string};
+use crate::tree::generated::index::Index;
 use crate::tree::generated::linux_places::{self, Device};
 use crate::tree::generated::node::{Guard, Node, What};
 use crate::tree::mode::{self, Kind};
@@ -15,6 +16,7 @@ const MAX_LINKS: u32 = 40;
 pub(super) struct Linux {
     seed: u64,
     clock: Clock,
+    index: Index,
 }
 
 /// The children of a directory.
@@ -22,7 +24,7 @@ pub(super) type Children = Box<dyn Iterator<Item = Node> + Send>;
 
 impl Linux {
     pub(super) fn new(seed: u64, clock: Clock) -> Self {
-        Self { seed, clock }
+        Self { seed, clock, index: Index::default() }
     }
 
     fn children(&self, path: &[String]) -> Option<Children> {
@@ -37,7 +39,7 @@ impl Linux {
         if name.contains('\u{fffd}') {
             return None;
         }
-        self.children(parent)?.find(|node| node.name == *name)
+        self.index.child(seeded::hash_path(self.seed, parent), name, false, self.children(parent)?)
     }
 
     /// Follows links as an open does. The result has no link in it, but its last part may not exist.

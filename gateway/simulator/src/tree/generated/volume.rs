@@ -3,6 +3,7 @@
 use crate::clock::Clock;
 use crate::seeded;
 use crate::tree::entry::write_string;
+use crate::tree::generated::index::Index;
 use crate::tree::generated::node::{Node, What};
 use crate::tree::generated::windows_places;
 use crate::tree::mode::Kind;
@@ -17,6 +18,13 @@ pub(super) struct Volume {
     pub(super) letter: char,
     /// 0 is the live volume, else the number of the shadow copy.
     pub(super) shadow: u64,
+}
+
+/// What all volumes of an endpoint have in common.
+pub(super) struct Disk<'a> {
+    pub(super) seed: u64,
+    pub(super) clock: &'a Clock,
+    pub(super) index: &'a Index,
 }
 
 /// Letter, size in bytes, file system.
@@ -65,13 +73,7 @@ impl Volume {
 
     /// Finds a node without regard to case, following links above it (and at it, if asked). The path that comes back
     /// has the spelling of the disk.
-    pub(super) fn find(
-        self,
-        seed: u64,
-        clock: &Clock,
-        path: &[String],
-        follow_last: bool,
-    ) -> Option<(Vec<String>, Node)> {
+    pub(super) fn find(self, disk: &Disk<'_>, path: &[String], follow_last: bool) -> Option<(Vec<String>, Node)> {
         let mut pending: Vec<String> = path.iter().rev().cloned().collect();
         let mut resolved: Vec<String> = Vec::new();
         let mut node = Node::directory("");
@@ -86,7 +88,7 @@ impl Volume {
                 }
                 _ => {}
             }
-            let found = self.child(seed, clock, &resolved, &component)?;
+            let found = self.child(disk, &resolved, &component)?;
             match &found.what {
                 What::Link(target) if follow_last || !pending.is_empty() => {
                     links += 1;
@@ -113,18 +115,9 @@ impl Volume {
         Some((resolved, node))
     }
 
-    fn child(self, seed: u64, clock: &Clock, parent: &[String], name: &str) -> Option<Node> {
-        let folded = name.to_lowercase();
-        let mut alike = None;
-        for node in self.children(seed, clock, parent)? {
-            if node.name == name {
-                return Some(node);
-            }
-            if alike.is_none() && node.name.to_lowercase() == folded {
-                alike = Some(node);
-            }
-        }
-        alike
+    fn child(self, disk: &Disk<'_>, parent: &[String], name: &str) -> Option<Node> {
+        let key = self.path_hash(disk.seed, parent) ^ self.shadow;
+        disk.index.child(key, name, true, self.children(disk.seed, disk.clock, parent)?)
     }
 }
 

@@ -4,9 +4,10 @@ use crate::clock::Clock;
 use crate::config::System;
 use crate::seeded;
 use crate::tree::entry::{Entry, write_string};
+use crate::tree::generated::index::Index;
 use crate::tree::generated::node::{Guard, Node, What};
 use crate::tree::generated::registry;
-use crate::tree::generated::volume::{self, Volume};
+use crate::tree::generated::volume::{self, Disk, Volume};
 use crate::tree::mode::Kind;
 use crate::tree::stamp::Stamp;
 use crate::tree::{Failure, FileSystem, Listing, Opened, windows_path};
@@ -18,6 +19,7 @@ const GRAIN: u32 = 100;
 pub(super) struct Windows {
     seed: u64,
     clock: Clock,
+    index: Index,
 }
 
 /// How an accessor reaches a volume.
@@ -33,11 +35,11 @@ enum Way {
 
 impl Windows {
     pub(super) fn new(seed: u64, clock: Clock) -> Self {
-        Self { seed, clock }
+        Self { seed, clock, index: Index::default() }
     }
 
     fn find(&self, volume: Volume, path: &[String], follow: bool) -> Option<(Vec<String>, Node)> {
-        volume.find(self.seed, &self.clock, path, follow)
+        volume.find(&Disk { seed: self.seed, clock: &self.clock, index: &self.index }, path, follow)
     }
 
     fn list_volume(&self, volume: Volume, way: Way, directory: &[String]) -> Result<Listing, Failure> {

@@ -6,7 +6,7 @@ use tonic::Code;
 use velociraptor_proto::proto::artifact_collector_context::State;
 use velociraptor_proto::proto::{GetArtifactsRequest, SetArtifactRequest, VfsFileBuffer, set_artifact_request};
 
-use crate::common::{Rig, collection, column, connect, fixture, rows};
+use crate::rig::{Rig, collection, column, connect, fixture, rows};
 
 const RANGES: &str = "Custom.VFSGateway.ReadRanges";
 const LIST_MANY: &str = "Custom.VFSGateway.ListMany";
