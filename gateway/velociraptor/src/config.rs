@@ -212,6 +212,7 @@ fn warn_about_permissions(_path: &Path, _metadata: &std::fs::Metadata) {}
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     fn pem(label: &str) -> String {
         format!("  -----BEGIN {label}-----\n  AAAAAAAA\n  -----END {label}-----\n")
@@ -280,5 +281,16 @@ mod tests {
     fn the_key_is_never_printed() {
         let config = ApiConfig::parse(&yaml()).unwrap();
         assert!(!format!("{config:?}").contains("PRIVATE"));
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_makes_it_fail(text in "\\PC{0,200}", address in "\\PC{0,30}") {
+            let _ = ApiConfig::parse(&text);
+            let yaml = yaml().replace("127.0.0.1:8001", &serde_json::to_string(&address).unwrap());
+            if let Ok(config) = ApiConfig::parse(&yaml) {
+                prop_assert!(config.address().is_ok());
+            }
+        }
     }
 }

@@ -151,3 +151,19 @@ async fn observation(
     let started = started.or_else(|| flow::started(&record.flow_id)).unwrap_or(seen);
     Ok(Observation { job: Arc::from(record.flow_id.as_str()), by, started, seen, first_row: record.start_idx })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use vfs::EndpointId;
+
+    proptest! {
+        #[test]
+        fn no_download_state_makes_it_fail(text in "\\PC{0,60}|\\{\"size\":-?[0-9.]{1,25},\"flow_id\":\"F[.A-Z0-9]{0,20}\",\"components\":\\[\"a\"\\]\\}") {
+            let directory = EndpointPath::accessor_root(EndpointId::root_org("C.1"), "auto");
+            fetched(&directory, "x", &text);
+            fetched(&directory, "..", &text);
+        }
+    }
+}

@@ -171,6 +171,7 @@ fn values(path: &EndpointPath) -> serde_json::Value {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
     use std::time::Duration;
     use vfs::{ErrorKind, Principal, Reason};
 
@@ -254,5 +255,24 @@ mod tests {
     fn a_flow_of_somebody_else_is_no_task_of_ours() {
         let request = proto::ArtifactCollectorArgs { creator: "bob".into(), ..Default::default() };
         assert_eq!(Task::of(&endpoint(), &request, "gateway"), Task { kind: Kind::Other, by: "bob".into() });
+    }
+
+    proptest! {
+        #[test]
+        fn no_request_of_somebody_else_makes_it_fail(
+            artifact in 0usize..5,
+            env in prop::collection::vec(("Components|Accessor|Depth|Dirs|Files|Ranges", "\\PC{0,30}|\\[\\{\"Dir\":[0-9]?\\}\\]"), 0..8),
+        ) {
+            let ours = artifacts::ALL.map(|artifact| artifact.name);
+            let names = [&[artifacts::LIST_DIRECTORY, artifacts::DOWNLOAD_FILE][..], &ours].concat();
+            let env = env.into_iter().map(|(key, value)| variable(&key, value)).collect();
+            let spec = proto::ArtifactSpec {
+                artifact: names[artifact].to_owned(),
+                parameters: Some(proto::ArtifactParameters { env }),
+                ..Default::default()
+            };
+            let request = proto::ArtifactCollectorArgs { specs: vec![spec], ..Default::default() };
+            Task::of(&endpoint(), &request, "gateway");
+        }
     }
 }

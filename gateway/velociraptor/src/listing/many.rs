@@ -100,6 +100,7 @@ impl Many {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
     use vfs::EndpointId;
 
     const COLUMNS: [&str; 5] = ["Dir", "Name", "Size", "Mode", "Stats"];
@@ -135,5 +136,13 @@ mod tests {
         let rest = many.listing(&page(&[r#"[["c"],"",0,"",{"start_idx":0,"end_idx":3}]"#])).unwrap();
         assert!(rest.is_empty(), "rows of `c` are missing");
         assert_eq!(many.unlisted(), 2);
+    }
+
+    proptest! {
+        #[test]
+        fn no_table_makes_it_fail(rows in prop::collection::vec("\\PC{0,40}|\\[\\[\"[ab]\"\\],\"x\",1,\"\",(null|\\{\"end_idx\":[0-9]{1,25}\\})\\]", 0..12)) {
+            let rows: Vec<_> = rows.iter().map(String::as_str).collect();
+            let _ = Many::new(&[path("a"), path("b")]).listing(&page(&rows));
+        }
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use vfs::backend::{Cause, Complaint};
 
-use super::Pages;
+use super::pages::{Pages, is_last};
 use crate::server::{CallResult, Server};
 use crate::table::{self, Field};
 
@@ -53,9 +53,6 @@ pub(super) async fn of_listing(
     let mut row = 0;
     while row < MAX_LINES {
         let page = pages.page(row).await?;
-        if page.rows.is_empty() {
-            break;
-        }
         row += page.rows.len() as u64;
         let message = table::column(&page, "message");
         for line in &page.rows {
@@ -65,7 +62,7 @@ pub(super) async fn of_listing(
                 texts.push(text.to_owned());
             }
         }
-        if i64::try_from(row).unwrap_or(i64::MAX) >= page.total_rows {
+        if is_last(&page, row) {
             break;
         }
     }

@@ -8,9 +8,10 @@ use serde::Deserialize;
 use vfs::EndpointPath;
 use vfs::backend::{Complaint, ContentLocation, Fetched, FetchedContent, JobEvent, Outcome};
 
+use super::complaint;
+use super::pages::{Pages, is_last};
 use super::uploads::{self, Upload};
 use super::watcher::{Watcher, ended};
-use super::{Pages, complaint};
 use crate::artifacts;
 use crate::flow::{FlowState, Kind, Phase};
 use crate::server::CallResult;
@@ -192,7 +193,7 @@ async fn said(watcher: &Watcher, source: &str, has_rows: bool) -> CallResult<Has
         let page = pages.page(next).await?;
         next += page.rows.len() as u64;
         parse(&page, &mut all);
-        if page.rows.is_empty() || i64::try_from(next).unwrap_or(i64::MAX) >= page.total_rows {
+        if is_last(&page, next) {
             return Ok(all);
         }
     }
@@ -221,5 +222,30 @@ fn parse(page: &velociraptor_proto::proto::GetTableResponse, all: &mut HashMap<A
         };
         let Some(name) = named.map(|components| name_of(&components)) else { continue };
         all.insert(Arc::from(name), said);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use velociraptor_proto::proto;
+
+    proptest! {
+        #[test]
+        fn no_table_makes_it_fail(rows in prop::collection::vec("\\PC{0,40}|\\[(\\[\"a\"\\]|null|7),(\\{(\"Size\":[0-9.e-]{0,25})?\\}|7),[0-9]{0,25}\\]", 0..10)) {
+            let page = proto::GetTableResponse {
+                columns: ["File", "Upload", "Size"].map(String::from).to_vec(),
+                rows: rows.into_iter().map(|json| proto::Row { json, ..Default::default() }).collect(),
+                ..Default::default()
+            };
+            parse(&page, &mut HashMap::new());
+        }
+
+        #[test]
+        fn only_lower_case_hexadecimal_text_of_64_digits_is_a_hash(text in "[0-9a-gA-F]{60,68}") {
+            let digits = text.chars().all(|digit| "0123456789abcdef".contains(digit));
+            prop_assert_eq!(is_sha256(&text), text.len() == 64 && digits);
+        }
     }
 }

@@ -6,8 +6,9 @@ use vfs::EndpointPath;
 use vfs::backend::{Cause, Failure, JobEvent, Listed, Outcome};
 use vfs::snapshot::Rows;
 
+use super::complaint;
+use super::pages::{Pages, is_last};
 use super::watcher::{Watcher, ended};
-use super::{Pages, complaint};
 use crate::artifacts;
 use crate::flow::{FlowState, Kind, Phase};
 use crate::listing::{Many, Overflow, Tree, Whole};
@@ -119,7 +120,7 @@ impl Reader {
                             None => stats.page(tree.next_stats_row()).await?,
                         };
                         tree.statistics(&current);
-                        if current.rows.is_empty() || is_last(tree.next_stats_row(), current.total_rows) {
+                        if is_last(&current, tree.next_stats_row()) {
                             return Ok(());
                         }
                     }
@@ -135,7 +136,7 @@ impl Reader {
                     loop {
                         tree.listing(&page).map_err(overflow)?;
                         tell(watcher, state, tree.whole()).await;
-                        if page.rows.is_empty() || is_last(tree.next_row(), page.total_rows) {
+                        if is_last(&page, tree.next_row()) {
                             break;
                         }
                         page = listing.page(tree.next_row()).await?;
@@ -145,7 +146,7 @@ impl Reader {
                         let page = listing.page(tree.next_row()).await?;
                         tree.listing(&page).map_err(overflow)?;
                         tell(watcher, state, tree.whole()).await;
-                        if page.rows.is_empty() || is_last(tree.next_row(), page.total_rows) {
+                        if is_last(&page, tree.next_row()) {
                             break;
                         }
                     }
@@ -157,7 +158,7 @@ impl Reader {
                 let page = pages.page(many.next_row()).await?;
                 let whole = many.listing(&page).map_err(overflow)?;
                 tell(watcher, state, whole).await;
-                if page.rows.is_empty() || is_last(many.next_row(), page.total_rows) {
+                if is_last(&page, many.next_row()) {
                     break;
                 }
             },
@@ -175,10 +176,6 @@ fn first_stats(watcher: &Watcher, tree: &Tree) -> velociraptor_proto::proto::Get
         rows: 1_000,
         ..Default::default()
     }
-}
-
-fn is_last(next: u64, total: i64) -> bool {
-    i64::try_from(next).unwrap_or(i64::MAX) >= total
 }
 
 fn overflow(_: Overflow) -> CallError {
@@ -212,7 +209,7 @@ async fn legacy(watcher: &Watcher, state: &FlowState, directory: &EndpointPath) 
                 return Err(overflow(Overflow));
             }
         }
-        if page.rows.is_empty() || is_last(next, page.total_rows) {
+        if is_last(&page, next) {
             break;
         }
     }

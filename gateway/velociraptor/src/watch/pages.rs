@@ -95,6 +95,12 @@ impl Pages {
     }
 }
 
+/// Whether a page that ends before row `next` is the last one of its table.
+pub(crate) fn is_last(page: &proto::GetTableResponse, next: u64) -> bool {
+    // A negative total is a table without rows, or one without an index: then only an empty page is its end.
+    page.rows.is_empty() || u64::try_from(page.total_rows).is_ok_and(|total| next >= total)
+}
+
 impl Drop for Pages {
     fn drop(&mut self) {
         if let Some((_, _, task)) = &self.ahead {

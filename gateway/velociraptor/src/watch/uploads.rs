@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use super::Pages;
+use super::pages::{Pages, is_last};
 use crate::server::{CallResult, Server};
 use crate::table::{self, Field};
 
@@ -34,12 +34,9 @@ pub(super) async fn read(server: &Arc<dyn Server>, client_id: &str, flow_id: &st
     let mut row = 0;
     while row < MAX_ROWS {
         let page = pages.page(row).await?;
-        if page.rows.is_empty() {
-            break;
-        }
         row += page.rows.len() as u64;
         parse(&page, &mut uploads, &mut indexes);
-        if i64::try_from(row).unwrap_or(i64::MAX) >= page.total_rows {
+        if is_last(&page, row) {
             break;
         }
     }
@@ -92,6 +89,7 @@ fn parse(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
     use velociraptor_proto::proto;
 
     #[test]
@@ -114,5 +112,17 @@ mod tests {
         assert!(indexes.contains(&uploads[0].components) && !indexes.contains(&uploads[1].components));
         assert_eq!((uploads[0].file_size, uploads[0].uploaded_size, uploads[1].uploaded_size), (1_048_640, 128, 0));
         assert_eq!(uploads[0].client_components, ["r"]);
+    }
+
+    proptest! {
+        #[test]
+        fn no_table_makes_it_fail(rows in prop::collection::vec("\\PC{0,40}|\\[(\"idx\"|\"\"|7),\\[(\"a.idx\")?\\],[0-9]{0,25}\\]", 0..10)) {
+            let page = proto::GetTableResponse {
+                columns: ["Type", "_Components", "uploaded_size"].map(String::from).to_vec(),
+                rows: rows.into_iter().map(|json| proto::Row { json, ..Default::default() }).collect(),
+                ..Default::default()
+            };
+            parse(&page, &mut Vec::new(), &mut HashSet::new());
+        }
     }
 }
