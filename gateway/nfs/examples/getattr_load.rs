@@ -1,4 +1,4 @@
-//! Pipelined calls on one connection against a running server: `getattr_load ADDRESS PATH [getattr|access|lookup|read|readdirplus] [DEPTH] [SECONDS]`.
+//! Pipelined calls on one connection against a running server: `getattr_load NFS[,MOUNT] PATH [getattr|access|lookup|read|readdirplus] [DEPTH] [SECONDS]`.
 //! Prints calls and bytes per second. PATH is mounted first (`/C.1/auto/etc/big`: its parent is mounted and the name looked up).
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
@@ -6,10 +6,15 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
+/// Room for the largest reply several times over.
+const BUFFER: usize = 8 << 20;
+
 struct Client {
     stream: TcpStream,
     buffer: Vec<u8>,
+    /// What is there and not taken yet.
     start: usize,
+    end: usize,
 }
 
 fn opaque(out: &mut Vec<u8>, bytes: &[u8]) {
@@ -27,7 +32,20 @@ fn message(program: u32, procedure: u32, arguments: &[u8]) -> Vec<u8> {
     out
 }
 
+/// The handle at the front of results.
+fn handle(results: &[u8]) -> Vec<u8> {
+    let length = u32::from_be_bytes(results[..4].try_into().unwrap()) as usize;
+    results[4..4 + length].to_vec()
+}
+
 impl Client {
+    fn connect(address: &str) -> Client {
+        let stream =
+            TcpStream::connect(address.parse::<SocketAddr>().expect("an address")).expect("the server listens");
+        stream.set_nodelay(true).unwrap();
+        Client { stream, buffer: vec![0; BUFFER], start: 0, end: 0 }
+    }
+
     fn reply(&mut self) -> Vec<u8> {
         loop {
             if let Some(length) = self.next() {
@@ -40,20 +58,22 @@ impl Client {
     }
 
     fn next(&self) -> Option<usize> {
-        let rest = &self.buffer[self.start..];
+        let rest = &self.buffer[self.start..self.end];
         let marker = u32::from_be_bytes(rest.get(..4)?.try_into().unwrap());
         let length = (marker & 0x7fff_ffff) as usize + 4;
         (rest.len() >= length).then_some(length)
     }
 
     fn fill(&mut self) {
-        self.buffer.drain(..self.start);
-        self.start = 0;
-        let length = self.buffer.len();
-        self.buffer.resize(length + (1 << 20), 0);
-        let count = self.stream.read(&mut self.buffer[length..]).expect("the server answers");
+        if self.start == self.end {
+            (self.start, self.end) = (0, 0);
+        } else if self.end > BUFFER / 2 {
+            self.buffer.copy_within(self.start..self.end, 0);
+            (self.start, self.end) = (0, self.end - self.start);
+        }
+        let count = self.stream.read(&mut self.buffer[self.end..]).expect("the server answers");
         assert!(count > 0, "the server closed the connection");
-        self.buffer.truncate(length + count);
+        self.end += count;
     }
 
     fn call(&mut self, program: u32, procedure: u32, arguments: &[u8]) -> Vec<u8> {
@@ -71,24 +91,23 @@ impl Client {
 
 fn main() {
     let mut arguments = std::env::args().skip(1);
-    let address: SocketAddr = arguments.next().expect("ADDRESS").parse().expect("an address");
+    let addresses = arguments.next().expect("ADDRESS");
+    let (nfs, mount) = addresses.split_once(',').unwrap_or((&addresses, &addresses));
     let path = arguments.next().expect("PATH");
     let what = arguments.next().unwrap_or_else(|| "getattr".to_owned());
     let depth: usize = arguments.next().map_or(64, |text| text.parse().expect("DEPTH"));
     let seconds: u64 = arguments.next().map_or(3, |text| text.parse().expect("SECONDS"));
-    let stream = TcpStream::connect(address).expect("the server listens");
-    stream.set_nodelay(true).unwrap();
-    let mut client = Client { stream, buffer: Vec::new(), start: 0 };
+    let mut client = Client::connect(nfs);
     let (parent, name) = path.trim_end_matches('/').rsplit_once('/').unwrap_or(("", ""));
     let mut export = Vec::new();
     opaque(&mut export, if parent.is_empty() { b"/" } else { parent.as_bytes() });
-    let root = client.call(100_005, 1, &export)[4..68].to_vec();
+    let root = handle(&Client::connect(mount).call(100_005, 1, &export));
     let mut lookup = Vec::new();
     opaque(&mut lookup, &root);
     opaque(&mut lookup, name.as_bytes());
-    let handle = client.call(100_003, 3, &lookup)[4..68].to_vec();
+    let found = handle(&client.call(100_003, 3, &lookup));
     let mut target = Vec::new();
-    opaque(&mut target, &handle);
+    opaque(&mut target, &found);
     let request = match what.as_str() {
         "getattr" => message(100_003, 1, &target),
         "access" => message(100_003, 4, &[&target[..], &[0, 0, 0, 0x3f]].concat()),

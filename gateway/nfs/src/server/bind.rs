@@ -1,7 +1,7 @@
 //! Binding sockets: both families, wildcard addresses, addresses that this machine lacks.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::{TcpListener, UdpSocket};
@@ -67,7 +67,13 @@ fn bind_each<T>(
     let mut bound = Vec::new();
     let mut lacking = None;
     for address in addresses {
-        match bind(*address) {
+        let any_v4 = SocketAddr::from((Ipv4Addr::UNSPECIFIED, address.port()));
+        let attempt = match bind(*address) {
+            // `[::]` on a machine without IPv6 means every address that there is.
+            Err(error) if is_lacking(&error) && address.ip() == Ipv6Addr::UNSPECIFIED => bind(any_v4),
+            attempt => attempt,
+        };
+        match attempt {
             Ok(socket) => bound.push(socket),
             Err(source) => {
                 let is_lacking = is_lacking(&source);
