@@ -62,22 +62,6 @@ async fn reading_goes_on_from_every_cookie_that_was_given() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_hundred_thousand_entries_are_exactly_a_hundred_thousand() {
-    let backend = backend();
-    fill(&backend, 100_000);
-    let (_server, address) = start(&backend).await;
-    let mut client = Client::connect(address);
-    let many = client.mount("/C.1/auto/many");
-    for is_plus in [true, false] {
-        let all = client.list(&many, 0, is_plus, 65_536);
-        assert_eq!(all.len(), 100_002);
-        for (number, entry) in all[2..].iter().enumerate() {
-            assert_eq!(entry.name, format!("entry-{number:06}"));
-        }
-    }
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn no_reply_is_larger_than_asked_and_none_wastes_room() {
     let backend = backend();
     fill(&backend, 60);

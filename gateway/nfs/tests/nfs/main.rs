@@ -3,6 +3,7 @@
 
 mod client;
 mod errors;
+mod large;
 mod limits;
 mod listing;
 mod locks;

@@ -171,19 +171,18 @@ impl Service {
                 std::iter::once(request.accessor.clone()).chain(parent.iter().cloned()).collect();
             let mtime = self.deployment.clock.micros();
             let mut inner = self.deployment.lock();
-            if let Some(client) = inner.clients.get_mut(&request.client_id) {
-                if !client.records.knows_download(&directory, &started.flow_id) {
-                    client.records.log_download(
-                        directory,
-                        Download {
-                            name: name.clone(),
-                            mtime,
-                            flow_id: started.flow_id.clone(),
-                            in_flight: true,
-                            ..Download::default()
-                        },
-                    );
-                }
+            // A quick flow may have ended by now; its outcome must stay the last row.
+            if let Some(client) = inner.clients.get_mut(&request.client_id)
+                && !client.records.knows_download(&directory, &started.flow_id)
+            {
+                let download = Download {
+                    name: name.clone(),
+                    mtime,
+                    flow_id: started.flow_id.clone(),
+                    in_flight: true,
+                    ..Download::default()
+                };
+                client.records.log_download(directory, download);
             }
         }
         Ok(StartFlowResponse { flow_id: started.flow_id })

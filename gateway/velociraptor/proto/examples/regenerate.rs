@@ -4,15 +4,11 @@ use std::path::{Path, PathBuf};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let room = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let target = std::env::args_os()
-        .nth(1)
-        .map_or_else(|| room.join("src/generated.rs"), PathBuf::from);
+    let target = std::env::args_os().nth(1).map_or_else(|| room.join("src/generated.rs"), PathBuf::from);
     let descriptors = protox::compile(["velociraptor.proto"], [room])?;
     let folder = target.with_extension("generating");
     std::fs::create_dir_all(&folder)?;
-    tonic_prost_build::configure()
-        .out_dir(&folder)
-        .compile_fds(descriptors)?;
+    tonic_prost_build::configure().out_dir(&folder).compile_fds(descriptors)?;
     std::fs::rename(folder.join("proto.rs"), &target)?;
     std::fs::remove_dir_all(&folder)?;
     Ok(())

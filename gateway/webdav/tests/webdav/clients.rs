@@ -30,7 +30,7 @@ async fn davfs2_is_kept_waiting_with_white_space_and_then_gets_the_whole_listing
         rest.extend_from_slice(&chunk);
     }
     let text = String::from_utf8(rest).unwrap();
-    assert_eq!(hrefs(&text).len(), 3, "{text}");
+    assert_eq!(hrefs(&text).len(), 4, "{text}");
     assert!(text.ends_with("</D:multistatus>"));
 }
 
