@@ -24,7 +24,7 @@ pub struct Snapshot {
 
 const FREE: u32 = u32::MAX;
 /// Bytes of the longest name that every client takes.
-pub const NAME_MAX: usize = 255;
+const NAME_MAX: usize = 255;
 const SHORTENED_TAIL: usize = 17;
 
 impl Snapshot {
@@ -123,7 +123,7 @@ impl Snapshot {
         self.entry(*folded.get(&fold(name))?)
     }
 
-    /// The name of an entry as a client of `profile` sees it. Names longer than [`NAME_MAX`] bytes would make the Linux client
+    /// The name of an entry as a client of `profile` sees it. Names longer than 255 bytes would make the Linux client
     /// refuse the whole listing (it takes 255), so they are cut and end in `~` and 16 hex digits of the identity.
     pub fn spelled<'a>(&self, entry: &Entry<'a>, profile: Profile) -> Cow<'a, str> {
         let spelled = profile.spell(entry.row.shown());
