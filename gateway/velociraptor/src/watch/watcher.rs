@@ -159,6 +159,7 @@ impl Watcher {
 
     /// Reads what the flow left; tries again while the server cannot be reached.
     async fn finish(&self, mut reader: Option<listing::Reader>, state: FlowState) -> Option<Outcome> {
+        let begun = Instant::now();
         let mut pause = Duration::from_millis(200);
         let mut fetched = fetch::Reader::new();
         loop {
@@ -168,7 +169,11 @@ impl Watcher {
                 (None, _) => fetched.finish(self, &state).await,
             };
             match result {
-                Ok(outcome) => return Some(outcome),
+                Ok(outcome) => {
+                    let micros = begun.elapsed().as_micros();
+                    tracing::debug!(flow = %self.job.id, rows = state.rows, micros, ?outcome, "the results of a flow are read");
+                    return Some(outcome);
+                }
                 Err(error) if error.is_transient() => {
                     tracing::debug!(flow = %self.job.id, %error, "the flow's results could not be read; trying again");
                 }

@@ -12,7 +12,7 @@ use vfs::backend::{Backend as _, Cause, EndpointChange, Failure, Listed, Outcome
 use vfs::{EndpointId, EndpointPath, ErrorKind, FileType, System};
 
 use crate::rig::{Rig, binary};
-use crate::support::{assert_equals_disk, delivery, noise, path, read_all, run, submit, wait};
+use crate::support::{assert_equals_disk, delivery, noise, path, read_all, run, show_log, submit, wait};
 
 fn driver(rig: &Rig, user: &str) -> Driver {
     let options = Options { poll_clients: Duration::from_millis(500), ..Options::default() };
@@ -84,6 +84,7 @@ async fn real_server() {
         println!("skipped: no velociraptor binary in VELOCIRAPTOR_BIN or the PATH");
         return;
     };
+    show_log();
     let mut rig = Rig::start(binary);
     let gateway = driver(&rig, "gateway");
     until_reachable(&gateway).await;

@@ -10,7 +10,7 @@ use simulator::{Config, EndpointConfig, Handle, Permissions, Simulator, Timing};
 use vfs::backend::{Backend as _, Cause, Failure, JobEvent, Outcome, Work};
 use vfs::{EndpointId, ErrorKind};
 
-use crate::support::{assert_equals_disk, noise, path, read_all, run, submit, wait};
+use crate::support::{assert_equals_disk, noise, path, read_all, run, show_log, submit, wait};
 
 struct Rig {
     simulator: Simulator,
@@ -27,6 +27,7 @@ fn connect(config: &Path) -> Driver {
 
 impl Rig {
     async fn start(timing: Timing) -> Rig {
+        show_log();
         let (root, state) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         let mut config = Config::new(state.path());
         config.timing = timing;

@@ -10,6 +10,13 @@ use vfs::backend::{Backend as _, Complaint, Delivery, Failure, Fetched, Job, Job
 use vfs::snapshot::Rows;
 use vfs::{EndpointId, EndpointPath, FileType, Principal, Reason, Timestamp};
 
+/// Shows the driver's log if `RUST_LOG` asks for it.
+pub fn show_log() {
+    let filter = tracing_subscriber::EnvFilter::from_default_env();
+    // Another test of this program has done it already: that is as good.
+    let _ = tracing_subscriber::fmt().with_env_filter(filter).with_test_writer().try_init();
+}
+
 /// What a job gave.
 #[derive(Debug, Default)]
 pub struct Seen {
