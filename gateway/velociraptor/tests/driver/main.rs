@@ -5,3 +5,4 @@ mod real;
 mod rig;
 mod simulated;
 mod support;
+mod windows;

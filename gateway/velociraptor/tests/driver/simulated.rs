@@ -150,10 +150,13 @@ async fn a_deep_listing_equals_the_disk() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn lost_and_failed_flows_are_told_apart() {
-    let rig = Rig::start(Timing::instant()).await;
+    let soon = Duration::from_millis(100);
+    let rig = Rig::start(Timing { lost_after: soon, lost_spread: soon, ..Timing::instant() }).await;
     let (_, directory) = rig.directory("evidence");
     rig.handle.fail_next_flows(1, "Query timed out after 600 seconds");
     assert_eq!(rig.list(&directory, 0).await.failure(), Failure::Limit);
+    rig.handle.lose_next_flows(1);
+    assert_eq!(rig.list(&directory, 0).await.failure(), Failure::Lost);
     rig.handle.stall_next_flows(1);
     let job = submit(&rig.driver, &rig.endpoint, Work::List { directory: directory.clone(), depth: 0 }).await;
     let mut events = rig.driver.watch(&job);
@@ -272,4 +275,24 @@ async fn a_user_without_a_record_is_told_from_a_missing_object() {
     let report = connect(&nobody).check().await;
     assert!(report.reachable && !report.is_usable(), "{report}");
     assert!(report.problems[0].contains("does not know our user"), "{report}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn directories_of_a_long_flow_are_told_while_it_runs() {
+    let timing = Timing { rows_per_second: Some(3_000), ..Timing::instant() };
+    let rig = Rig::start(timing).await;
+    let (top, directory) = rig.directory("evidence");
+    for index in 0..60 {
+        let below = top.join(format!("d{index}"));
+        fs::create_dir(&below).unwrap();
+        fill(&below, 200);
+    }
+    let seen = rig.list(&directory, 1).await;
+    assert_eq!((seen.listed.len(), seen.complaint()), (61, None));
+    println!("told early: {} of {}, progress {:?}", seen.early, seen.listed.len(), seen.progress);
+    assert!(seen.early > 10, "{}", seen.early);
+    for listed in &seen.listed {
+        let relative = PathBuf::from_iter(listed.directory.components.iter().map(AsRef::as_ref));
+        assert_equals_disk(&listed.rows, &rig.root.path().join(relative));
+    }
 }
