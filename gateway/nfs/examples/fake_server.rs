@@ -1,4 +1,4 @@
-//! Serves a made-up endpoint from memory, for trying real clients: `fake_server [ADDRESS] [auto|own|register|off] [ENTRIES]`.
+//! Serves a made-up endpoint from memory, for trying real clients: `fake_server [ADDRESS] [auto|own|register|off] [ENTRIES] [LATENCY_MS]`.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
 use std::net::SocketAddr;
@@ -20,11 +20,12 @@ async fn main() {
         _ => PortmapMode::Off,
     };
     let entries: usize = arguments.next().map_or(10_000, |text| text.parse().expect("a number"));
+    let latency = arguments.next().map_or(100, |text| text.parse().expect("a number"));
     let backend = FakeBackend::new();
     backend.add_endpoint("C.1", System::Linux, true);
     backend.add_endpoint("C.2", System::Windows, true);
     backend.add_endpoint("C.3", System::Linux, false);
-    backend.set_latency(Duration::from_millis(100));
+    backend.set_latency(Duration::from_millis(latency));
     for (name, content) in [
         ("hello", b"hello\n".to_vec()),
         ("empty", Vec::new()),

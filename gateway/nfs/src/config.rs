@@ -95,6 +95,23 @@ pub struct Limits {
     pub drain: Duration,
 }
 
+impl Limits {
+    /// Lowers the numbers of connections so that `descriptors` open files leave a quarter for everything else: a server that is
+    /// out of descriptors cannot open its own files any more.
+    pub(crate) fn within_descriptors(mut self, descriptors: usize) -> Limits {
+        self.connections = self.connections.min(descriptors / 4 * 3);
+        self.connections_per_peer = self.connections_per_peer.min(self.connections);
+        self
+    }
+}
+
+/// How many files this process may have open; `None` if the system does not tell.
+pub(crate) fn descriptors() -> Option<usize> {
+    let limits = std::fs::read_to_string("/proc/self/limits").ok()?;
+    let line = limits.lines().find_map(|line| line.strip_prefix("Max open files"))?;
+    line.split_whitespace().next()?.parse().ok()
+}
+
 impl Default for Limits {
     fn default() -> Limits {
         Limits {
@@ -111,6 +128,21 @@ impl Default for Limits {
             record_time: Duration::from_secs(30),
             stall: Duration::from_secs(120),
             drain: Duration::from_secs(2),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn connections_leave_descriptors_for_the_rest_of_the_program() {
+        let limits = Limits::default().within_descriptors(1024);
+        assert_eq!((limits.connections, limits.connections_per_peer), (768, 768));
+        assert_eq!(Limits::default().within_descriptors(1 << 20), Limits::default());
+        if cfg!(target_os = "linux") {
+            assert!(descriptors().is_some_and(|count| count > 0));
         }
     }
 }

@@ -9,7 +9,7 @@ use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 use vfs::Vfs;
 
-use crate::config::{Config, PortmapMode};
+use crate::config::{self, Config, PortmapMode};
 use crate::error::Error;
 use crate::metrics::Metrics;
 use crate::mount::{self, Mount};
@@ -63,11 +63,12 @@ impl Server {
             own.extend(both_protocols(portmap::PROGRAM, &portmap::VERSIONS, port, families));
         }
         let registry = Arc::new(Registry::new(own));
+        let limits = config::descriptors().map_or(config.limits, |count| config.limits.within_descriptors(count));
         let mounted = Arc::new(Notify::new());
         let engine = Arc::new(Engine {
             programs: programs(&vfs, &config, registry.clone(), mounted.clone()),
-            table: Table::new(config.limits),
-            limits: config.limits,
+            table: Table::new(limits),
+            limits,
             policies: Policies::new(config.principal.clone(), config.hold, config.limits.reading_bytes),
         });
 

@@ -7,6 +7,7 @@ mod large;
 mod limits;
 mod listing;
 mod locks;
+mod model;
 mod mounting;
 mod portmapper;
 mod procedures;
