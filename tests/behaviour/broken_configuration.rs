@@ -121,7 +121,7 @@ fn every_broken_configuration_gets_one_line_that_says_what_to_do() {
 
     let nobody = format!("127.0.0.1:{}", free_port());
     let unreachable = with(good, "api_connection_string", &format!("api_connection_string: {nobody}"));
-    assert_says(&server.refuse("unreachable.yaml", &unreachable), &[&nobody, "reached"]);
+    assert_says(&server.refuse("unreachable.yaml", &unreachable), &[&nobody, "nothing listens"]);
 
     // Another deployment's CA: a certificate, but not the one that signed the server's.
     let other = Server::start();

@@ -7,7 +7,7 @@ use crate::support::propfind::{self, Resource};
 /// The endpoint of the demo with this accessor (`ntfs` tells Windows), that is there.
 fn endpoint(gateway: &Gateway, windows: bool) -> Client {
     let is_windows = |client: &Client| names(&list(&gateway.http(), &[&client.client_id])).contains(&"ntfs".to_owned());
-    let mut there = gateway.ready().clients.iter().filter(|client| client.online == Some(true));
+    let mut there = gateway.ready().clients.iter().filter(|client| gateway.believes_online(client));
     there.find(|client| is_windows(client) == windows).expect("the demo has one").clone()
 }
 

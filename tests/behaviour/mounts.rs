@@ -87,7 +87,7 @@ fn a_directory_of_100_000_entries_is_exact() {
     let http = gateway.http();
     let has_it = |client: &&Client| {
         let path = url_path(client, b"srv/huge") + "/";
-        client.online == Some(true) && propfind::ask(&http, &path, "0").is_ok_and(|response| response.status == 207)
+        gateway.believes_online(client) && propfind::ask(&http, &path, "0").is_ok_and(|response| response.status == 207)
     };
     let client = gateway.ready().clients.iter().find(has_it).expect("an endpoint with srv/huge");
     let export = format!("/{}/auto/srv", client.client_id);

@@ -32,7 +32,7 @@ fn a_mount_of_an_absent_endpoint(release: Release) {
     let variables = [("EXPORT", export.as_str()), ("OPTIONS", &options), ("SUM", &sum)];
     let mut guest = Session::start(release, &Link::Port(port), "offline.sh", &variables);
     guest.reach("cached");
-    gateway.control().take_offline(&client.client_id);
+    gateway.lose(&client);
     guest.go_on();
     let said = guest.reach("away");
     for refused in said.iter().filter(|line| line.starts_with("refused")) {
@@ -69,7 +69,7 @@ fn webdav_reads_what_is_cached_and_is_told_of_the_rest() {
     let before = propfind::list(&http, &documents).len();
     assert_eq!(http.get(&url_path(&client, b"documents/report.txt")).body, report);
 
-    gateway.control().take_offline(&client.client_id);
+    gateway.lose(&client);
     assert_eq!(propfind::list(&http, &documents).len(), before);
     assert_eq!(http.get(&url_path(&client, b"documents/report.txt")).body, report);
 
@@ -99,7 +99,7 @@ fn an_endpoint_that_is_away_is_listed_and_says_so() {
     for client in clients {
         assert!(listed.iter().any(|resource| resource.name() == client.client_id.as_bytes()), "{client:?}: {listed:?}");
     }
-    let away: Vec<_> = clients.iter().filter(|client| client.online == Some(false)).collect();
+    let away: Vec<_> = clients.iter().filter(|client| !gateway.believes_online(client)).collect();
     let [away] = away[..] else { panic!("one of the demo's endpoints is away: {clients:?}") };
     let started = Instant::now();
     // A directory that nobody can have listed while the endpoint was there.

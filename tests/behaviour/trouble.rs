@@ -55,7 +55,7 @@ fn the_tree_is_right_when_the_server_returns_less_than_asked() {
 
 #[test]
 fn the_tree_is_right_when_the_server_refuses_long_messages() {
-    right_although(json!({ "message_limit": 262_144 }));
+    right_although(json!({ "message_limit": 2_097_152 }));
 }
 
 #[test]

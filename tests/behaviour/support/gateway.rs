@@ -43,8 +43,6 @@ pub struct Client {
     pub client_id: String,
     /// Host name.
     pub hostname: String,
-    /// Whether it is there.
-    pub online: Option<bool>,
     /// The directory of this machine that is its file system.
     pub root: Option<PathBuf>,
 }
@@ -189,6 +187,32 @@ impl Gateway {
         Control::of(&self.start.state)
     }
 
+    /// Whether it believes that an endpoint is there.
+    #[track_caller]
+    pub fn believes_online(&self, client: &Client) -> bool {
+        let told = self.http().get("/-/api/v1/clients");
+        let endpoints: serde_json::Value =
+            serde_json::from_slice(&told.body).unwrap_or_else(|_| panic!("{}", told.text()));
+        let endpoints = endpoints.as_array().expect("a list").iter();
+        let mut known = endpoints.filter(|endpoint| endpoint.to_string().contains(&client.client_id));
+        known.next().and_then(|endpoint| endpoint["online"].as_bool()).unwrap_or_else(|| panic!("{}", told.text()))
+    }
+
+    /// Takes an endpoint off the network, and waits until the gateway knows: it learns by the silence of 90 s (SEMANTICS 8.2).
+    #[track_caller]
+    pub fn lose(&self, client: &Client) {
+        self.control().take_offline(&client.client_id);
+        let started = Instant::now();
+        while self.believes_online(client) {
+            assert!(
+                started.elapsed() < Duration::from_secs(180),
+                "{} is away and it does not notice",
+                client.client_id
+            );
+            thread::sleep(Duration::from_millis(500));
+        }
+    }
+
     /// Runs a verb that talks to it.
     pub fn verb(&self, verb: &str, arguments: &[&str]) -> Finished {
         let mut command = program(self.start.namespace.as_deref());
@@ -266,6 +290,8 @@ fn launch(start: &Start, log: &Log) -> (Child, Ready) {
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .env("RUST_BACKTRACE", "1")
+        // A flow for every file: the simulated server's own log would push the gateway's out.
+        .env("RAPTORGATE_LOG", "info,raptorgate_simulator=warn")
         .spawn()
         .unwrap_or_else(|error| panic!("{command:?}: {error}"));
     log.keep(child.stderr.take().unwrap());
