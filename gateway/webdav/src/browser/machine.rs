@@ -132,7 +132,8 @@ fn object(out: &mut String, row: &Row<'_>) {
         "size": if node.kind == NodeKind::Directory { None } else { attributes.size },
         "modified": time(attributes.modified),
         "accessed": time(attributes.accessed),
-        "changed": time(attributes.changed),
+        // A directory's carries the change stamp (D4): the exact one stands in its provenance.
+        "changed": time(attributes.changed.filter(|_| node.kind != NodeKind::Directory)),
         "born": time(attributes.born),
         "collected": attributes.collected,
         "link": row.link,

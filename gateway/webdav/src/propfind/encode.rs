@@ -151,6 +151,8 @@ fn write_value(out: &mut Vec<u8>, property: Property, resource: &Resource<'_>, o
         Property::WindowsAttributes => windows_attributes(out, is_directory, offline && !attributes.collected),
         Property::Modified => return exact(out, attributes.modified),
         Property::Accessed => return exact(out, attributes.accessed),
+        // A directory's carries the change stamp (D4): the exact one stands in its provenance.
+        Property::Changed if is_directory => return false,
         Property::Changed => return exact(out, attributes.changed),
         Property::Born => return exact(out, attributes.born),
         Property::Mode => {
@@ -300,6 +302,16 @@ mod tests {
         assert!(text.contains("<D:href>/C.1/Users/</D:href>"), "{text}");
         assert!(text.contains("<D:resourcetype><D:collection/></D:resourcetype>"), "{text}");
         assert!(!text.contains("getcontentlength") && !text.contains("getetag"), "{text}");
+    }
+
+    #[test]
+    fn a_stamped_change_time_is_never_given_for_the_exact_one() {
+        let body = r#"<D:propfind xmlns:D="DAV:" xmlns:R="urn:raptorgate"><D:prop><R:changed/></D:prop></D:propfind>"#;
+        let stamped = Attributes { changed: Some(Timestamp::new(5, 123_456_701)), ..attributes() };
+        let file = encoded(body, ClientClass::Other, NodeKind::File, "x", &stamped);
+        assert!(file.contains("<R:changed>1970-01-01T00:00:05.123456701Z</R:changed>"), "{file}");
+        let directory = encoded(body, ClientClass::Other, NodeKind::Directory, "x", &stamped);
+        assert!(directory.contains("<R:changed/></D:prop><D:status>HTTP/1.1 404"), "{directory}");
     }
 
     #[test]
