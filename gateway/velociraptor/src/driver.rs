@@ -69,6 +69,8 @@ struct Inner {
 const CAPABILITIES_AGE: Duration = Duration::from_secs(60);
 /// The server allocates what is asked for, and its answer must stay below 4 MiB (§5.4).
 const PIECE: u32 = 1 << 20;
+/// Something between us and the server may take less; smaller than this it is useless.
+const SMALLEST_PIECE: u32 = 16 << 10;
 
 impl Driver {
     /// Prepares the connection of `config`; it is made when something is first asked. Must be called within a tokio runtime.
@@ -193,24 +195,31 @@ impl Backend for Driver {
     }
 
     async fn read(&self, location: &ContentLocation, offset: u64, length: u32) -> Result<Bytes> {
-        let piece = |at: u64, length: u32| self.inner.server.buffer(&location.org, &location.components, at, length);
-        let first = piece(offset, length.min(PIECE)).await.map_err(read_error)?;
-        if first.is_empty() || first.len() >= length as usize {
-            return Ok(first.slice(..first.len().min(length as usize)));
-        }
         // A short answer is not the end: runs of sparse files and pieces end where they end. Only an empty one is (§5.4).
-        let mut bytes = BytesMut::with_capacity(length as usize);
-        bytes.extend_from_slice(&first);
+        let mut bytes = BytesMut::new();
+        let mut limit = PIECE;
         loop {
             let missing = length.saturating_sub(u32::try_from(bytes.len()).unwrap_or(u32::MAX));
             if missing == 0 {
                 break;
             }
-            let next = piece(offset + bytes.len() as u64, missing.min(PIECE)).await.map_err(read_error)?;
+            let at = offset + bytes.len() as u64;
+            let next = match self.inner.server.buffer(&location.org, &location.components, at, missing.min(limit)).await
+            {
+                Err(CallError::TooLong) if limit > SMALLEST_PIECE => {
+                    limit /= 2;
+                    continue;
+                }
+                next => next.map_err(read_error)?,
+            };
+            let next = next.slice(..next.len().min(missing as usize));
             if next.is_empty() {
                 break;
             }
-            bytes.extend_from_slice(&next[..next.len().min(missing as usize)]);
+            if bytes.is_empty() && next.len() == length as usize {
+                return Ok(next);
+            }
+            bytes.extend_from_slice(&next);
         }
         Ok(bytes.freeze())
     }

@@ -206,7 +206,11 @@ fn parse(page: &velociraptor_proto::proto::GetTableResponse, all: &mut HashMap<A
     for row in &page.rows {
         let Some(fields) = table::fields(row) else { continue };
         let number = |column| fields.get(column).and_then(Field::unsigned);
-        let words = |column| fields.get(column).and_then(Field::words).map(|text| text.into_owned());
+        // Servers before 0.74 send display text: nothing is the word "null" there (§4.5).
+        let words = |column| {
+            let text = fields.get(column).and_then(Field::words)?;
+            (!text.is_empty() && text != "null").then(|| text.into_owned())
+        };
         let named = fields.get(file).or_else(|| fields.get(components)).and_then(Field::strings);
         let (named, said) = match fields.get(upload).and_then(Field::object) {
             Some(json) => {

@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use dashmap::DashMap;
-use futures_util::StreamExt;
 
 use super::record_collected;
 use crate::backend::{Cause, Complaint, Delivery, Failure, Fetched, Job, JobEvent, Limits, Outcome, Work};
@@ -174,6 +173,7 @@ impl Inner {
             job: job.id.clone(),
             reason: reason.0,
         });
+        demand.entry.spend_token(self.clock.now());
         flight.update(|status| status.job = Some(job.id.clone()));
         Ok(job)
     }
@@ -187,29 +187,14 @@ impl Inner {
     ) -> Result<Option<Fetched>> {
         let mut events = self.backend.watch(job);
         let mut fetched = None;
-        let mut delivered = false;
+        let mut heard = false;
         let start_by = tokio::time::Instant::now() + self.settings.start_by;
         loop {
-            let event = if delivered {
-                events.next().await
-            } else {
-                match tokio::time::timeout_at(start_by, events.next()).await {
-                    Ok(event) => event,
-                    Err(_) => {
-                        if let Err(error) = self.backend.cancel(job).await {
-                            tracing::warn!(flow = %job.id, %error, "an expired flow could not be cancelled");
-                        }
-                        return Err(Error::backend("the endpoint did not take the task in time; it was cancelled"));
-                    }
-                }
-            };
+            let event = self.next_event(&mut events, job, &demand.entry, start_by, heard).await?;
             match event {
-                Some(JobEvent::Delivered) => {
-                    delivered = true;
-                    flight.update(|status| status.delivered = true);
-                }
+                Some(JobEvent::Delivered) => flight.update(|status| status.delivered = true),
                 Some(JobEvent::Progress { bytes, .. }) => {
-                    delivered = true;
+                    heard = true;
                     flight.update(|status| status.bytes = bytes);
                 }
                 Some(JobEvent::Fetched(file)) => fetched = Some(file),

@@ -3,7 +3,6 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use futures_util::StreamExt;
 
 use super::{Demand, Wish};
 use crate::backend::{Cause, Complaint, Failure, Job, JobEvent, Listed, Outcome};
@@ -35,29 +34,23 @@ impl Inner {
     ) -> Result<End> {
         let mut events = self.backend.watch(job);
         let mut listed = false;
-        let mut delivered = false;
+        let mut heard = false;
         let mut children = Children::new();
         let start_by = tokio::time::Instant::now() + self.settings.start_by;
         let outcome = loop {
-            let event = if delivered {
-                events.next().await
-            } else {
-                match tokio::time::timeout_at(start_by, events.next()).await {
-                    Ok(event) => event,
-                    Err(_) => return Err(self.expire(demand, job).await),
-                }
+            let event = match self.next_event(&mut events, job, &demand.entry, start_by, heard).await {
+                Ok(event) => event,
+                Err(error) if error.kind() == ErrorKind::Offline => return Err(error),
+                Err(error) => return Err(self.failed(demand, Some(job), Cause::Unknown, error.message()).await),
             };
             match event {
-                Some(JobEvent::Delivered) => {
-                    delivered = true;
-                    flight.update(|status| status.delivered = true);
-                }
+                Some(JobEvent::Delivered) => flight.update(|status| status.delivered = true),
                 Some(JobEvent::Progress { rows, bytes }) => {
-                    delivered = true;
+                    heard = true;
                     flight.update(|status| (status.rows, status.bytes) = (rows, bytes));
                 }
                 Some(JobEvent::Listed(directory)) => {
-                    delivered = true;
+                    heard = true;
                     let rows = directory.rows.len() as u64;
                     flight.update(|status| status.rows = status.rows.max(rows));
                     if directory.directory == demand.path {
@@ -109,16 +102,6 @@ impl Inner {
             "the task was lost on its way to the endpoint several times; try again later",
         )
         .await
-    }
-
-    /// Not delivered in time: taken back, so that the endpoint does not start old work days later (D17).
-    async fn expire(self: &Arc<Self>, demand: &Demand, job: &Job) -> Error {
-        if let Err(error) = self.backend.cancel(job).await {
-            tracing::warn!(flow = %job.id, %error, "an expired flow could not be cancelled");
-        }
-        let minutes = self.settings.start_by.as_secs() / 60;
-        let message = format!("the endpoint did not take the task within {minutes} minutes; it was cancelled");
-        self.failed(demand, Some(job), Cause::Unknown, &message).await
     }
 
     /// Remembers that the directory could not be listed; a good listing stays (design rule).

@@ -2,6 +2,7 @@
 //! listings.
 
 mod follow;
+mod patience;
 mod prefetch;
 mod publish;
 
@@ -174,6 +175,7 @@ impl Inner {
             job: job.id.clone(),
             reason: reason.0,
         });
+        demand.entry.spend_token(self.clock.now());
         flight.update(|status| status.job = Some(job.id.clone()));
         Ok(job)
     }

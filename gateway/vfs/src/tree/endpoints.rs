@@ -22,6 +22,8 @@ pub(crate) struct EndpointEntry {
     presence: Mutex<Option<(Timestamp, Option<Timestamp>)>>,
     /// Limits the flows that are under way on it.
     pub flows: Arc<Semaphore>,
+    /// Receive tokens that it is believed to have left, and when that was reckoned.
+    tokens: Mutex<(f64, Timestamp)>,
 }
 
 /// All endpoints.
@@ -43,20 +45,41 @@ pub(crate) enum Round {
 const PRESENCE_AGE: Duration = Duration::from_secs(3);
 /// Flows of the gateway on one endpoint at a time. Whole-file collections count too.
 const FLOWS_PER_ENDPOINT: usize = 8;
+/// An endpoint with receive tokens left always holds a connection, but for a moment after each delivery: without one for so long it is
+/// gone. One that may be waiting for a token holds none either, and is not gone (docs/velociraptor-api.md §7.1, §7.2).
+const GONE_AFTER: Duration = Duration::from_secs(6);
+/// An endpoint's bucket of receive tokens, and how often one comes back, by default (docs/velociraptor-api.md §7.1).
+const TOKENS: f64 = 10.0;
+const TOKEN_EVERY: Duration = Duration::from_secs(30);
+/// With fewer than this it may be waiting for one.
+const TOKENS_LOW: f64 = 2.0;
 
 impl EndpointEntry {
     pub(crate) fn endpoint(&self) -> Arc<Endpoint> {
         self.endpoint.load_full()
     }
 
+    /// A delivery was queued: it costs the endpoint a token.
+    pub(crate) fn spend_token(&self, now: Timestamp) {
+        let mut tokens = self.tokens.lock().unwrap_or_else(PoisonError::into_inner);
+        *tokens = ((refilled(*tokens, now) - 1.0).max(0.0), now);
+    }
+
+    /// How long the server may have heard nothing of it before it counts as offline.
+    fn patience(&self, now: Timestamp, offline_after: Duration) -> Duration {
+        let tokens = *self.tokens.lock().unwrap_or_else(PoisonError::into_inner);
+        if refilled(tokens, now) >= TOKENS_LOW { GONE_AFTER.min(offline_after) } else { offline_after }
+    }
+
     /// Whether it is connected, as far as is known without asking.
     pub(crate) fn seems_online(&self, now: Timestamp, offline_after: Duration) -> bool {
         let asked = *self.presence.lock().unwrap_or_else(PoisonError::into_inner);
         let listed = self.endpoint.load().last_seen;
+        let patience = self.patience(now, offline_after);
         match asked {
             // The server's list is asked for rarely: what it says is old by up to one round.
             Some((at, seen)) if now.since(at) < PRESENCE_AGE * 10 => {
-                seen.is_some_and(|seen| at.since(seen) <= offline_after)
+                seen.is_some_and(|seen| at.since(seen) <= patience)
             }
             _ => listed.is_some_and(|seen| now.since(seen) <= offline_after + Duration::from_secs(60)),
         }
@@ -65,8 +88,9 @@ impl EndpointEntry {
     /// Whether the server said lately that it is not connected.
     pub(crate) fn was_just_offline(&self, now: Timestamp, offline_after: Duration) -> bool {
         let asked = *self.presence.lock().unwrap_or_else(PoisonError::into_inner);
+        let patience = self.patience(now, offline_after);
         asked.is_some_and(|(at, seen)| {
-            now.since(at) < PRESENCE_AGE * 10 && seen.is_none_or(|seen| at.since(seen) > offline_after)
+            now.since(at) < PRESENCE_AGE * 10 && seen.is_none_or(|seen| at.since(seen) > patience)
         })
     }
 
@@ -85,12 +109,12 @@ impl EndpointEntry {
         if let Some((at, seen)) = cached
             && now.since(at) < PRESENCE_AGE
         {
-            return Ok(seen.is_some_and(|seen| at.since(seen) <= offline_after));
+            return Ok(seen.is_some_and(|seen| at.since(seen) <= self.patience(now, offline_after)));
         }
         let presence = backend.presence(&self.endpoint.load().id).await?;
         let now = clock.now();
         *self.presence.lock().unwrap_or_else(PoisonError::into_inner) = Some((now, presence.last_seen));
-        Ok(presence.last_seen.is_some_and(|seen| now.since(seen) <= offline_after))
+        Ok(presence.last_seen.is_some_and(|seen| now.since(seen) <= self.patience(now, offline_after)))
     }
 
     /// "offline (last seen …)", for people.
@@ -108,6 +132,11 @@ impl EndpointEntry {
             endpoint.id, endpoint.hostname
         ))
     }
+}
+
+/// Tokens after the time that has passed.
+fn refilled((tokens, at): (f64, Timestamp), now: Timestamp) -> f64 {
+    (tokens + now.since(at).as_secs_f64() / TOKEN_EVERY.as_secs_f64()).min(TOKENS)
 }
 
 impl Endpoints {
@@ -136,6 +165,7 @@ impl Endpoints {
             endpoint: ArcSwap::from_pointee(endpoint),
             presence: Mutex::new(None),
             flows: Arc::new(Semaphore::new(FLOWS_PER_ENDPOINT)),
+            tokens: Mutex::new((TOKENS, Timestamp::default())),
         };
         self.by_export.insert(export, Arc::new(entry));
         true
