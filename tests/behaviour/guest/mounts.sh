@@ -6,7 +6,7 @@ list() { (cd "$1" && echo *); }
 mount -t nfs "$HOST:/$CLIENT" /mnt
 list /mnt/auto >/out/plain
 cat /mnt/auto/readme.txt >/out/whole
-grep ' /mnt ' /proc/mounts | grep -o 'vers=3' >/out/version
+sed -n 's/.* .mnt .*[ ,]\(vers=[^,]*\).*/\1/p' /proc/mounts >/out/version
 timeout 20 flock -s /mnt/auto/readme.txt echo locked >/out/flock
 umount /mnt
 
