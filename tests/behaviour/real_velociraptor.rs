@@ -122,5 +122,5 @@ fn a_user_without_rights_is_told_what_to_do() {
     let finished = verb(&arguments, std::time::Duration::from_secs(60));
     let said = finished.text() + &finished.stderr;
     assert!(!finished.succeeded(), "{said}");
-    assert!(said.contains("acl grant"), "{said}");
+    assert!(said.contains("--role investigator,api"), "{said}");
 }
