@@ -43,7 +43,9 @@ impl Failure {
 /// The command line, completed by the configuration file that it names. A flag beats the file.
 pub fn command_line(arguments: impl Iterator<Item = OsString>) -> Result<CommandLine, Failure> {
     let mut arguments: Vec<OsString> = arguments.collect();
-    let matches = CommandLine::command().try_get_matches_from(&arguments).map_err(Failure::CommandLine)?;
+    // What is missing here may stand in the file: only the second look judges.
+    let first_look = CommandLine::command().ignore_errors(true);
+    let matches = first_look.try_get_matches_from(&arguments).map_err(Failure::CommandLine)?;
     if let Some((verb, of_verb)) = matches.subcommand()
         && let Some(path) = configuration_file(of_verb)
     {
