@@ -13,6 +13,9 @@ use crate::support::tree::Tree;
 /// A refusal that takes longer than this is no prompt one.
 const PROMPT: Duration = Duration::from_secs(10);
 
+/// An endpoint that is back must be asked again within this time.
+const COMES_BACK: Duration = Duration::from_secs(120);
+
 /// A small tree with a part so far from the rest that nothing lists it ahead.
 fn tree() -> Tree {
     let tree = Tree::small();
@@ -39,7 +42,7 @@ fn a_mount_of_an_absent_endpoint(release: Release) {
         assert!(refused.ends_with("Input/output error") || refused.ends_with("No such device or address"), "{refused}");
     }
     assert_eq!(said.iter().filter(|line| line.starts_with("refused")).count(), 3, "{said:#?}");
-    gateway.find_again(&client);
+    gateway.control().bring_online(&client.client_id);
     guest.go_on();
     let said = guest.end();
     assert!(said.iter().any(|line| line == "here"), "when it is back, all is there: {said:#?}");
@@ -86,8 +89,12 @@ fn webdav_reads_what_is_cached_and_is_told_of_the_rest() {
     prompt("GET", b"far/away/down/here.txt");
     prompt("GET", b"readme.txt");
 
-    gateway.find_again(&client);
-    assert_eq!(http.get(&url_path(&client, b"far/away/down/here.txt")).body, b"here\n");
+    gateway.control().bring_online(&client.client_id);
+    let started = Instant::now();
+    while http.get(&url_path(&client, b"far/away/down/here.txt")).body != b"here\n" {
+        assert!(started.elapsed() < COMES_BACK, "it is back, and that is not noticed");
+        std::thread::sleep(Duration::from_secs(1));
+    }
 }
 
 #[test]

@@ -27,6 +27,12 @@ refused ls /mnt/far/away/down
 refused cat /mnt/readme.txt
 pause away
 
-cat /mnt/far/away/down/here.txt
+# It is back: noticed by whoever asks again.
+tries=0
+until timeout 60 cat /mnt/far/away/down/here.txt 2>/dev/null; do
+    tries=$((tries + 1))
+    [ $tries -lt 100 ]
+    sleep 1
+done
 cat /mnt/readme.txt
 umount /mnt
