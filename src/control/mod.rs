@@ -18,6 +18,7 @@ use tokio::net::UnixStream;
 pub use news::watch;
 
 use crate::state;
+use crate::terminal::printable;
 use lines::Lines;
 
 /// The longest answer that is read: a status of ten thousand endpoints is some 5 MB.
@@ -77,6 +78,29 @@ impl Control {
         }
         let text = Limited::new(response.into_body(), 1 << 16).collect().await;
         let text = text.map(|body| String::from_utf8_lossy(&body.to_bytes()).trim().to_owned()).unwrap_or_default();
-        if text.is_empty() { bail!("the gateway answered {status}") } else { bail!("{text}") }
+        bail!("{}", reason(&text).unwrap_or_else(|| format!("the gateway answered {status}")))
+    }
+}
+
+/// Why the gateway refuses: the message of its answer, or the whole if that has none.
+fn reason(text: &str) -> Option<String> {
+    let parsed: Option<Value> = serde_json::from_str(text).ok();
+    let message = parsed.as_ref().and_then(|answer| answer["message"].as_str()).unwrap_or(text);
+    (!message.is_empty()).then(|| printable(message))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_is_told_by_its_message() {
+        assert_eq!(
+            reason(r#"{"message":"there is no such file","status":404}"#).as_deref(),
+            Some("there is no such file")
+        );
+        assert_eq!(reason("plain").as_deref(), Some("plain"));
+        assert_eq!(reason(r#"{"status":500}"#).as_deref(), Some(r#"{"status":500}"#));
+        assert_eq!(reason(""), None);
     }
 }
