@@ -1,6 +1,6 @@
 //! What GETATTR and PROPFIND say of an object: safe for the workstation (D1), true for the evidence (D4).
 
-use crate::node::{Identity, NodeKind};
+use crate::node::NodeKind;
 use crate::timestamp::Timestamp;
 
 /// The type of an entry as the endpoint has it. Real types stay visible in provenance; the wire sees [`Attributes`].
@@ -110,11 +110,6 @@ pub fn listed_version(size: u64, modified: Option<Timestamp>) -> u32 {
 /// The file system id of an endpoint: never 0.
 pub fn file_system_id(export: u64, session: u64) -> u64 {
     (export ^ session.rotate_left(17)).max(1)
-}
-
-/// File id of an identity, for front ends.
-pub fn file_id(identity: Identity) -> u64 {
-    identity.file_id()
 }
 
 #[cfg(test)]

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use nfsserve::nfs::{FSF_HOMOGENEOUS, FSF_SYMLINK};
 
-use super::results::{put_attributes, put_failure, put_ok, refuse_handle};
-use super::{About, MAX_FILE_SIZE, Shared, TRANSFER_LIMIT, answer, read_node, status_of};
+use super::about::about_file_system;
+use super::{MAX_FILE_SIZE, Shared, TRANSFER_LIMIT};
 use crate::rpc::{Answer, Decoder, Refusal, Reply, Request};
 
 /// Linux takes its rsize from the preferred size, so it equals the maximum (docs/nfs-clients.md §3.1).
@@ -22,37 +22,16 @@ pub(super) fn call(
     arguments: &mut Decoder<'_>,
     reply: &mut Reply,
 ) -> Result<Answer, Refusal> {
-    let node = match read_node(shared, arguments)? {
-        Ok(node) => node,
-        Err(error) => return Ok(refuse_handle(reply, &error)),
-    };
-    let encode = |_: &Shared, reply: &mut Reply, result: vfs::Result<vfs::Attributes>| match result {
-        Ok(attributes) => {
-            put_ok(reply);
-            put_attributes(reply, Some(&attributes));
-            for figure in
-                [READ_MAXIMUM, READ_PREFERRED, MULTIPLE, WRITE_MAXIMUM, WRITE_MAXIMUM, MULTIPLE, DIRECTORY_PREFERRED]
-            {
-                reply.u32(figure);
-            }
-            reply.u64(MAX_FILE_SIZE);
-            // Times are exact to one nanosecond.
-            reply.u32(0);
-            reply.u32(1);
-            reply.u32(FSF_SYMLINK | FSF_HOMOGENEOUS);
+    about_file_system(shared, request, arguments, reply, |_, _, reply| {
+        for figure in
+            [READ_MAXIMUM, READ_PREFERRED, MULTIPLE, WRITE_MAXIMUM, WRITE_MAXIMUM, MULTIPLE, DIRECTORY_PREFERRED]
+        {
+            reply.u32(figure);
         }
-        Err(error) => {
-            put_failure(reply, status_of(error.kind(), About::Names));
-            reply.boolean(false);
-        }
-    };
-    let now = shared.vfs.attributes_now(&node);
-    Ok(answer(
-        shared,
-        request,
-        reply,
-        now,
-        encode,
-        |shared, call| async move { shared.vfs.attributes(&node, &call).await },
-    ))
+        reply.u64(MAX_FILE_SIZE);
+        // Times are exact to one nanosecond.
+        reply.u32(0);
+        reply.u32(1);
+        reply.u32(FSF_SYMLINK | FSF_HOMOGENEOUS);
+    })
 }

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use super::results::{put_attributes, put_failure, put_ok, refuse_handle};
-use super::{About, Shared, answer, read_node, status_of};
+use super::Shared;
+use super::about::about_file_system;
 use crate::rpc::{Answer, Decoder, Refusal, Reply, Request};
 
 /// Bytes total, free, available; files total, free, available.
@@ -17,29 +17,8 @@ pub(super) fn call(
     arguments: &mut Decoder<'_>,
     reply: &mut Reply,
 ) -> Result<Answer, Refusal> {
-    let node = match read_node(shared, arguments)? {
-        Ok(node) => node,
-        Err(error) => return Ok(refuse_handle(reply, &error)),
-    };
-    let encode = |_: &Shared, reply: &mut Reply, result: vfs::Result<vfs::Attributes>| match result {
-        Ok(attributes) => {
-            put_ok(reply);
-            put_attributes(reply, Some(&attributes));
-            FIGURES.iter().for_each(|figure| reply.u64(*figure));
-            reply.u32(INVARIABLE_SECONDS);
-        }
-        Err(error) => {
-            put_failure(reply, status_of(error.kind(), About::Names));
-            reply.boolean(false);
-        }
-    };
-    let now = shared.vfs.attributes_now(&node);
-    Ok(answer(
-        shared,
-        request,
-        reply,
-        now,
-        encode,
-        |shared, call| async move { shared.vfs.attributes(&node, &call).await },
-    ))
+    about_file_system(shared, request, arguments, reply, |_, _, reply| {
+        FIGURES.iter().for_each(|figure| reply.u64(*figure));
+        reply.u32(INVARIABLE_SECONDS);
+    })
 }

@@ -1,6 +1,7 @@
 //! NFS version 3 (RFC 1813), one file per procedure. Reading procedures ask the VFS; writing ones answer ROFS with the bodies that
 //! the RFC prescribes.
 
+mod about;
 mod access;
 mod attributes;
 mod commit;

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use super::results::{put_attributes, put_failure, put_ok, refuse_handle};
-use super::{About, Shared, answer, read_node, status_of};
+use super::Shared;
+use super::about::about_file_system;
 use crate::rpc::{Answer, Decoder, Refusal, Reply, Request};
 
 /// Hard links are not told apart.
@@ -17,33 +17,12 @@ pub(super) fn call(
     arguments: &mut Decoder<'_>,
     reply: &mut Reply,
 ) -> Result<Answer, Refusal> {
-    let node = match read_node(shared, arguments)? {
-        Ok(node) => node,
-        Err(error) => return Ok(refuse_handle(reply, &error)),
-    };
-    let encode = move |shared: &Shared, reply: &mut Reply, result: vfs::Result<vfs::Attributes>| match result {
-        Ok(attributes) => {
-            put_ok(reply);
-            put_attributes(reply, Some(&attributes));
-            reply.u32(LINK_MAX);
-            reply.u32(NAME_MAX);
-            reply.boolean(true); // longer names are refused, not cut
-            reply.boolean(true); // chown is for the privileged (and refused)
-            reply.boolean(shared.vfs.ignores_case(&node));
-            reply.boolean(true); // names keep their case
-        }
-        Err(error) => {
-            put_failure(reply, status_of(error.kind(), About::Names));
-            reply.boolean(false);
-        }
-    };
-    let now = shared.vfs.attributes_now(&node);
-    Ok(answer(
-        shared,
-        request,
-        reply,
-        now,
-        encode,
-        |shared, call| async move { shared.vfs.attributes(&node, &call).await },
-    ))
+    about_file_system(shared, request, arguments, reply, |shared, node, reply| {
+        reply.u32(LINK_MAX);
+        reply.u32(NAME_MAX);
+        reply.boolean(true); // longer names are refused, not cut
+        reply.boolean(true); // chown is for the privileged (and refused)
+        reply.boolean(shared.vfs.ignores_case(node));
+        reply.boolean(true); // names keep their case
+    })
 }

@@ -47,15 +47,11 @@ impl Inner {
 
     /// The listing that a visit of `directory` gets.
     pub(super) async fn listed(self: &Arc<Self>, directory: &Arc<Directory>, call: &Call) -> Result<Arc<Loaded>> {
-        match &directory.place {
-            Place::Endpoint(_) => {}
-            Place::Root | Place::ByName => {
-                self.endpoints.complete(call.hold).await.or_else(|error| {
-                    // Endpoints known from the last run can be served while the server is away.
-                    if self.endpoints.list().is_empty() { Err(error) } else { Ok(()) }
-                })?
-            }
-            _ => return self.tree.load(directory).await?.ok_or_else(gone),
+        if let Place::Root | Place::ByName = &directory.place
+            && let Err(error) = self.endpoints.complete(call.hold).await
+            && self.endpoints.list().is_empty()
+        {
+            return Err(error); // endpoints known from the last run are served while the server is away
         }
         if !matches!(directory.place, Place::Endpoint(_)) {
             return self.tree.load(directory).await?.ok_or_else(gone);
