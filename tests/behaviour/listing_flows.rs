@@ -96,3 +96,60 @@ fn what_one_protocol_lists_is_cached_for_the_other() {
     guest.go_on();
     guest.end();
 }
+
+/// Directories in three levels below `walked`, ten files in each; how many objects there are.
+fn wide(tree: &Tree) -> usize {
+    let mut objects = 1;
+    for number in 0..400 {
+        let directory = tree.path().join(format!("walked/{}/{}/{}", number % 4, number % 20, number));
+        fs::create_dir_all(&directory).unwrap();
+        for file in 0..10 {
+            fs::write(directory.join(format!("{file}.txt")), "text\n").unwrap();
+        }
+        objects += 11;
+    }
+    objects + 4 + 20
+}
+
+#[test]
+fn find_over_an_uncached_tree_costs_a_few_flows() {
+    skip_if!(guest::obstacle(Release::Trixie));
+    let tree = Tree::small();
+    let objects = wide(&tree);
+    let gateway = Gateway::demo(&[tree.path()]);
+    let client = gateway.endpoint(tree.path());
+    let port = gateway.nfs_port();
+    let options = format!("vers=3,tcp,nolock,port={port},mountport={port}");
+    let export = format!("/{}/auto", client.client_id);
+    let variables = [("EXPORT", export.as_str()), ("OPTIONS", options.as_str())];
+    let before = gateway.control().flows();
+    let mut guest = Session::start(Release::Trixie, &Link::Port(port), "find.sh", &variables);
+    guest.reach(&format!("found {objects} objects"));
+    let flows = gateway.control().flows() - before;
+    assert!(flows <= 5, "{flows} flows for 425 directories");
+    guest.go_on();
+    guest.end();
+}
+
+#[test]
+fn a_program_that_goes_through_the_tree_over_webdav_costs_a_few_flows() {
+    let tree = Tree::small();
+    let objects = wide(&tree);
+    let gateway = Gateway::demo(&[tree.path()]);
+    let client = gateway.endpoint(tree.path());
+    let http = gateway.http();
+    let before = gateway.control().flows();
+    let mut directories = vec![url_path(&client, b"walked") + "/"];
+    let mut seen = 1;
+    while let Some(directory) = directories.pop() {
+        for entry in propfind::list(&http, &directory) {
+            seen += 1;
+            if entry.is_collection {
+                directories.push(String::from_utf8(entry.path).unwrap().trim_end_matches('/').to_owned() + "/");
+            }
+        }
+    }
+    assert_eq!(seen, objects);
+    let flows = gateway.control().flows() - before;
+    assert!(flows <= 5, "{flows} flows for 425 directories");
+}

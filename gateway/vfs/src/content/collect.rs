@@ -246,7 +246,12 @@ impl Inner {
 
 async fn run(inner: Arc<Inner>, demand: Demand, flight: Arc<Flight>) {
     let guard = EndOnDrop(flight.clone());
+    let (export, principal) = (demand.node.export, demand.call.principal.name());
+    let walks = inner.walks.busy(export, principal, inner.clock.now());
     let result = inner.collect_file(&demand, &flight).await;
+    if walks {
+        inner.walks.answered(export, principal, inner.clock.now());
+    }
     if let Err(error) = &result {
         tracing::warn!(path = %demand.path, principal = demand.call.principal.name(), %error, "collection failed");
         if matches!(error.kind(), ErrorKind::Denied | ErrorKind::Unsupported | ErrorKind::Uncollected) {

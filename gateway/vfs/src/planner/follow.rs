@@ -34,6 +34,7 @@ impl Inner {
         let mut events = self.backend.watch(job);
         let mut listed = false;
         let mut heard = false;
+        let mut rows = 0;
         let mut children = Children::new();
         let start_by = tokio::time::Instant::now() + self.settings.start_by;
         let outcome = loop {
@@ -46,11 +47,11 @@ impl Inner {
                 Some(JobEvent::Delivered) => flight.update(|status| status.delivered = true),
                 Some(JobEvent::Progress { rows, bytes }) => {
                     heard = true;
-                    flight.update(|status| (status.rows, status.bytes) = (rows, bytes));
+                    flight.update(|status| (status.rows, status.bytes) = (status.rows.max(rows), bytes));
                 }
                 Some(JobEvent::Listed(directory)) => {
                     heard = true;
-                    let rows = directory.rows.len() as u64;
+                    rows += directory.rows.len() as u64;
                     flight.update(|status| status.rows = status.rows.max(rows));
                     if directory.directory == demand.path {
                         let expected = self.expected_children(demand, &directory, depth).await;

@@ -1,17 +1,20 @@
 //! The planner: turns demands for listings into jobs, any number of demands for one directory into one job, and jobs into published
 //! listings.
 
+mod ahead;
 mod follow;
 mod patience;
 mod prefetch;
 mod publish;
+mod walk;
 
 pub(crate) use follow::failure_error;
+pub(crate) use walk::Walks;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::backend::{Delivery, Limits, Work};
+use crate::backend::{Delivery, Job, Limits, Work};
 use crate::error::{Error, ErrorKind, Result};
 use crate::flight::{EndOnDrop, Flight};
 use crate::path::EndpointPath;
@@ -81,7 +84,8 @@ impl Inner {
             .endpoints
             .get(directory.node.export)
             .is_none_or(|entry| entry.was_just_offline(now, self.settings.offline_after));
-        if failed_lately || offline || directory.is_being_listed() {
+        let walking = self.walks.is_walking(directory.node.export, call.principal.name());
+        if failed_lately || offline || walking || directory.is_being_listed() {
             return;
         }
         let _joined = self.demand_listing(directory, call, Wish::Fresh);
@@ -89,6 +93,7 @@ impl Inner {
 }
 
 /// One demand on its way.
+#[derive(Clone)]
 struct Demand {
     directory: Arc<Directory>,
     path: EndpointPath,
@@ -107,6 +112,9 @@ async fn run(inner: Arc<Inner>, demand: Demand, flight: Arc<Flight>) {
             tracing::warn!(path = %demand.path, principal = demand.call.principal.name(), %error, "listing failed");
         }
     }
+    if demand.wish == Wish::First {
+        inner.walks.answered(demand.directory.node.export, demand.call.principal.name(), inner.clock.now());
+    }
     flight.end(result);
     demand.directory.end_flight(&flight);
     drop(guard);
@@ -117,6 +125,12 @@ const ATTEMPTS: u32 = 3;
 
 impl Inner {
     async fn list(self: &Arc<Self>, demand: &Demand, flight: &Arc<Flight>) -> Result<()> {
+        let walk = if demand.wish == Wish::First {
+            let (export, principal) = (demand.directory.node.export, demand.call.principal.name());
+            self.walks.miss(export, principal, &demand.path, self.clock.now())
+        } else {
+            None
+        };
         if demand.wish == Wish::First
             && let Some(held) = self.backend.held(&demand.path).await?
         {
@@ -126,6 +140,9 @@ impl Inner {
         let online = demand.entry.is_online(&*self.backend, &*self.clock, self.settings.offline_after).await?;
         if !online {
             return Err(demand.entry.offline_error());
+        }
+        if demand.wish == Wish::First && self.comes_with_a_walk(demand, walk).await {
+            return Ok(());
         }
         self.admission.admit(&demand.call, &demand.path.endpoint, &demand.path.to_string(), &Spend::Listing).await?;
         let depth = match demand.wish {
@@ -148,37 +165,56 @@ impl Inner {
         Ok(())
     }
 
-    async fn submit_listing(
-        self: &Arc<Self>,
-        demand: &Demand,
-        depth: u32,
-        flight: &Arc<Flight>,
-    ) -> Result<crate::backend::Job> {
-        let reason = reason(&demand.call, "list", &demand.path);
-        let delivery = Delivery {
-            works: vec![Work::List { directory: demand.path.clone(), depth }],
-            principal: demand.call.principal.clone(),
-            reason: reason.clone(),
-            limits: Limits {
-                timeout: LISTING_TIMEOUT,
-                max_rows: LISTING_ROWS,
-                max_upload_bytes: 0,
-                cpu_percent: LISTING_CPU,
+    /// Whether the directory was listed by a deep listing that goes ahead of a walk. One is started if this demand makes it a walk
+    /// below `above`.
+    async fn comes_with_a_walk(self: &Arc<Self>, demand: &Demand, above: Option<EndpointPath>) -> bool {
+        let export = demand.directory.node.export;
+        let principal = demand.call.principal.name();
+        let ahead = match self.walks.bringing(export, principal, &demand.path) {
+            Some(ahead) => Some(ahead),
+            None => match above {
+                Some(above) => self.list_ahead(demand, &above).await.map(|ahead| (ahead, true)),
+                None => None,
             },
         };
-        let jobs = self.backend.submit(&demand.path.endpoint, delivery).await?;
-        let job = jobs.into_iter().next().ok_or_else(|| Error::backend("the server queued nothing"))?;
-        self.recorder.record(Event::FlowStarted {
-            at: self.clock.now(),
-            principal: Arc::from(demand.call.principal.name()),
-            endpoint: demand.path.endpoint.client_id.clone(),
-            job: job.id.clone(),
-            reason: reason.0,
-        });
-        demand.entry.spend_token(self.clock.now());
-        flight.update(|status| status.job = Some(job.id.clone()));
-        Ok(job)
+        match ahead {
+            Some((ahead, own)) => ahead.wait_for(&demand.directory, own).await,
+            None => false,
+        }
     }
+
+    async fn submit_listing(self: &Arc<Self>, demand: &Demand, depth: u32, flight: &Arc<Flight>) -> Result<Job> {
+        let work = Work::List { directory: demand.path.clone(), depth };
+        let limits =
+            Limits { timeout: LISTING_TIMEOUT, max_rows: LISTING_ROWS, max_upload_bytes: 0, cpu_percent: LISTING_CPU };
+        submit(self, demand, work, "list", limits, flight).await
+    }
+}
+
+/// Queues one listing work for `demand`, and records it.
+async fn submit(
+    inner: &Inner,
+    demand: &Demand,
+    work: Work,
+    what: &str,
+    limits: Limits,
+    flight: &Flight,
+) -> Result<Job> {
+    let reason = reason(&demand.call, what, &demand.path);
+    let delivery =
+        Delivery { works: vec![work], principal: demand.call.principal.clone(), reason: reason.clone(), limits };
+    let jobs = inner.backend.submit(&demand.path.endpoint, delivery).await?;
+    let job = jobs.into_iter().next().ok_or_else(|| Error::backend("the server queued nothing"))?;
+    inner.recorder.record(Event::FlowStarted {
+        at: inner.clock.now(),
+        principal: Arc::from(demand.call.principal.name()),
+        endpoint: demand.path.endpoint.client_id.clone(),
+        job: job.id.clone(),
+        reason: reason.0,
+    });
+    demand.entry.spend_token(inner.clock.now());
+    flight.update(|status| status.job = Some(job.id.clone()));
+    Ok(job)
 }
 
 /// Why a flow is started, in words for the server's audit and the ledger.

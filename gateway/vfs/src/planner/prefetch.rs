@@ -38,7 +38,7 @@ impl Inner {
 }
 
 /// Never at accessor or drive roots, never into virtual file systems or servicing stores.
-fn may_look_ahead(path: &EndpointPath, system: System) -> bool {
+pub(super) fn may_look_ahead(path: &EndpointPath, system: System) -> bool {
     let roots = if system == System::Windows { 1 } else { 0 };
     if path.components.len() <= roots {
         return false;

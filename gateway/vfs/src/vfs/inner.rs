@@ -15,6 +15,7 @@ use crate::error::{Error, Result};
 use crate::flight::Activities;
 use crate::meta::Metas;
 use crate::node::{Identity, Keys};
+use crate::planner::Walks;
 use crate::principal::{Admission, Recorder};
 use crate::settings::Settings;
 use crate::snapshot::{Rows, Snapshot};
@@ -42,6 +43,7 @@ pub(crate) struct Inner {
     /// Which file a content that is being fetched belongs to.
     pub owners: DashMap<ContentKey, (DirectoryKey, Identity)>,
     pub reads: Reads,
+    pub walks: Walks,
     pub metas: Metas,
 }
 
@@ -55,6 +57,7 @@ impl Inner {
             digesting: DashSet::new(),
             owners: DashMap::new(),
             reads: Reads::default(),
+            walks: Walks::default(),
             metas: Metas::default(),
             activities: Activities::default(),
             endpoints,

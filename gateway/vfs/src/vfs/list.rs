@@ -23,11 +23,14 @@ impl Inner {
         match &directory.place {
             Place::Meta { .. } | Place::MetaFiles { .. } => return None,
             Place::Root | Place::ByName if !self.root_is_complete() => return None,
-            Place::Endpoint(_) => match self.visit(&directory) {
-                Visit::Serve => {}
-                Visit::ServeAndRefresh => self.refresh_in_background(&directory, call),
-                Visit::Wait => return None,
-            },
+            Place::Endpoint(_) => {
+                match self.visit(&directory) {
+                    Visit::Serve => {}
+                    Visit::ServeAndRefresh => self.refresh_in_background(&directory, call),
+                    Visit::Wait => return None,
+                }
+                self.walks.visit(node.export, call.principal.name(), self.clock.now());
+            }
             _ => {}
         }
         Some(Ok(Listing::new(self.clone(), directory, loaded)))
