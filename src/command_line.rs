@@ -27,6 +27,8 @@ pub enum Verb {
     Simulator(verb::simulator::Arguments),
     /// See whether everything that a gateway needs is there: server, rights, ports, rpcbind, clock
     Check(verb::check::Arguments),
+    /// Install our artifacts on the server: then many small files, or many directories, take one flow
+    InstallArtifacts(verb::install_artifacts::Arguments),
     /// Tell what the running gateway does and holds
     Status(verb::control_only::Arguments),
     /// List the endpoints

@@ -40,6 +40,7 @@ fn run(command_line: CommandLine) -> anyhow::Result<()> {
             Verb::Serve(arguments) => verb::serve::run(arguments).await,
             Verb::Simulator(arguments) => verb::simulator::run(arguments).await,
             Verb::Check(arguments) => verb::check::run(arguments).await,
+            Verb::InstallArtifacts(arguments) => verb::install_artifacts::run(arguments).await,
             Verb::Status(arguments) => verb::status::run(arguments).await,
             Verb::Clients(arguments) => verb::clients::run(arguments).await,
             Verb::Activity(arguments) => verb::activity::run(arguments).await,

@@ -5,7 +5,6 @@ use std::path::Path;
 use anyhow::{Context, bail};
 use clap::Args;
 use serde_json::json;
-use simulator::Simulator;
 use velociraptor::{ApiConfig, Driver};
 
 use super::simulator::{DeploymentKeys, announced};
@@ -38,9 +37,7 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let keys = &arguments.gateway;
     let state = keys.state.state.clone().unwrap_or_else(state::demo_default);
     let prepared = Prepared::open(&state, keys)?;
-    let simulator = Simulator::start(arguments.deployment.config(&state)?)
-        .await
-        .context("the simulated deployment cannot start")?;
+    let simulator = arguments.deployment.start(arguments.deployment.config(&state)?).await?;
     let clients = announced(&simulator);
 
     let driver = Driver::connect(&ApiConfig::load(simulator.api_config())?, velociraptor::Options::default())?;

@@ -6,6 +6,7 @@ pub mod clients;
 pub mod collect;
 pub mod control_only;
 pub mod demo;
+pub mod install_artifacts;
 pub mod ledger;
 pub mod refresh;
 pub mod serve;

@@ -21,6 +21,9 @@ pub struct DeploymentKeys {
     /// Endpoints answer as fast as this machine can, instead of like real ones
     #[arg(long, help_heading = "Simulated deployment")]
     fast: bool,
+    /// The server has our artifacts, as after `raptorgate install-artifacts`
+    #[arg(long, help_heading = "Simulated deployment")]
+    artifacts: bool,
 }
 
 /// See `raptorgate simulator --help`.
@@ -56,6 +59,20 @@ impl DeploymentKeys {
         }
         Ok(config)
     }
+
+    /// Starts the deployment with this configuration.
+    ///
+    /// # Errors
+    /// If it cannot start.
+    pub async fn start(&self, config: Config) -> anyhow::Result<Simulator> {
+        let simulator = Simulator::start(config).await.context("the simulated deployment cannot start")?;
+        for artifact in velociraptor::artifacts::ALL.iter().filter(|_| self.artifacts) {
+            if let Err(error) = simulator.handle().install_artifact(artifact.yaml) {
+                bail!("the simulated server does not take {}: {error}", artifact.name);
+            }
+        }
+        Ok(simulator)
+    }
 }
 
 /// A host name made of the directory's: client ids are derived from it, so it depends on nothing else but the order.
@@ -86,7 +103,7 @@ pub fn announced(simulator: &Simulator) -> Vec<Client> {
 pub async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let state = arguments.state.state.clone().unwrap_or_else(state::demo_default);
     let config = Config { listen: arguments.listen, ..arguments.deployment.config(&state)? };
-    let simulator = Simulator::start(config).await.context("the simulated deployment cannot start")?;
+    let simulator = arguments.deployment.start(config).await?;
     let out = &arguments.api_config_out;
     // Written whole or not at all: somebody may be waiting for it.
     let unfinished = out.with_extension("unfinished");

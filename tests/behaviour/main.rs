@@ -17,6 +17,7 @@ mod offline;
 mod provenance;
 mod real_velociraptor;
 mod restart;
+mod small_files;
 mod trouble;
 mod verbs;
 mod whole_tree_through_nfs;

@@ -12,13 +12,13 @@ pub struct Artifact {
 
 /// Lists many directories in one flow.
 pub const LIST_MANY: Artifact =
-    Artifact { name: "Custom.VFSGateway.ListMany", yaml: include_str!("../artifacts/ListMany.yaml") };
+    Artifact { name: "Custom.Raptorgate.ListMany", yaml: include_str!("../artifacts/ListMany.yaml") };
 /// Collects many files in one flow, with the endpoint's hashes.
 pub const FETCH_MANY: Artifact =
-    Artifact { name: "Custom.VFSGateway.FetchMany", yaml: include_str!("../artifacts/FetchMany.yaml") };
+    Artifact { name: "Custom.Raptorgate.FetchMany", yaml: include_str!("../artifacts/FetchMany.yaml") };
 /// Collects ranges of one file, each as an upload of its own.
 pub const READ_RANGES: Artifact =
-    Artifact { name: "Custom.VFSGateway.ReadRanges", yaml: include_str!("../artifacts/ReadRanges.yaml") };
+    Artifact { name: "Custom.Raptorgate.ReadRanges", yaml: include_str!("../artifacts/ReadRanges.yaml") };
 
 /// All of our own.
 pub const ALL: [Artifact; 3] = [LIST_MANY, FETCH_MANY, READ_RANGES];
@@ -32,9 +32,9 @@ pub(crate) const STATS: &str = "System.VFS.ListDirectory/Stats";
 /// Collects a file; the server's VFS shows its result (§5.1).
 pub(crate) const DOWNLOAD_FILE: &str = "System.VFS.DownloadFile";
 /// The only source of [`LIST_MANY`].
-pub(crate) const LIST_MANY_ROWS: &str = "Custom.VFSGateway.ListMany/Listing";
+pub(crate) const LIST_MANY_ROWS: &str = "Custom.Raptorgate.ListMany/Listing";
 /// The source of [`READ_RANGES`] with one row per range.
-pub(crate) const READ_RANGES_DATA: &str = "Custom.VFSGateway.ReadRanges/Data";
+pub(crate) const READ_RANGES_DATA: &str = "Custom.Raptorgate.ReadRanges/Data";
 
 #[cfg(test)]
 mod tests {

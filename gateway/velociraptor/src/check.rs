@@ -162,7 +162,7 @@ async fn ask_artifacts(server: &dyn Server, report: &mut CheckReport) {
             if !artifacts::ALL.into_iter().all(has) {
                 report.hints.push(
                     "our artifacts are not (all) installed: many directories or files take one flow each, and large files are \
-                     collected whole; an administrator can install them once"
+                     collected whole; an administrator can install them once with `raptorgate install-artifacts`"
                         .into(),
                 );
             }

@@ -1,4 +1,4 @@
-//! One job of several flows: files that are collected together on a server without `Custom.VFSGateway.FetchMany`.
+//! One job of several flows: files that are collected together on a server without `Custom.Raptorgate.FetchMany`.
 //!
 //! The job's id is the flows' ids joined by `+`, so that a later process can watch it too.
 

@@ -45,6 +45,11 @@ impl Flight {
         self.status.borrow().ended.is_some()
     }
 
+    /// Whether anybody waits for it.
+    pub(crate) fn is_awaited(&self) -> bool {
+        self.status.receiver_count() > 0
+    }
+
     pub(crate) fn status(&self) -> watch::Receiver<Status> {
         self.status.subscribe()
     }

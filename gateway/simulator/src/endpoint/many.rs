@@ -44,7 +44,7 @@ struct Wanted {
     components: Vec<String>,
 }
 
-/// `Custom.VFSGateway.ListMany`: rows with `Stats` close a directory; one without such a row failed.
+/// `Custom.Raptorgate.ListMany`: rows with `Stats` close a directory; one without such a row failed.
 pub(super) async fn list_many(run: &Run, queries: &mut Vec<Query>) -> Result<(), Stop> {
     run.work().await;
     let accessor = run.parameter(LIST_MANY, "Accessor", "auto");
@@ -105,7 +105,7 @@ pub(super) async fn list_many(run: &Run, queries: &mut Vec<Query>) -> Result<(),
     send(run, queries, which, &LIST_COLUMNS, &mut rows)
 }
 
-/// `Custom.VFSGateway.FetchMany`: a missing file gives no row; `Upload` has the hashes.
+/// `Custom.Raptorgate.FetchMany`: a missing file gives no row; `Upload` has the hashes.
 pub(super) async fn fetch_many(run: &Run, queries: &mut Vec<Query>) -> Result<(), Stop> {
     run.work().await;
     let accessor = run.parameter(FETCH_MANY, "Accessor", "auto");

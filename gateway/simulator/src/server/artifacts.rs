@@ -10,10 +10,10 @@ use crate::error::Error;
 
 pub(crate) const LIST_DIRECTORY: &str = "System.VFS.ListDirectory";
 pub(crate) const DOWNLOAD_FILE: &str = "System.VFS.DownloadFile";
-pub(crate) const READ_RANGES: &str = "Custom.VFSGateway.ReadRanges";
-pub(crate) const LIST_MANY: &str = "Custom.VFSGateway.ListMany";
+pub(crate) const READ_RANGES: &str = "Custom.Raptorgate.ReadRanges";
+pub(crate) const LIST_MANY: &str = "Custom.Raptorgate.ListMany";
 pub(crate) const TRIAGE: &str = "Windows.KapeFiles.Targets";
-pub(crate) const FETCH_MANY: &str = "Custom.VFSGateway.FetchMany";
+pub(crate) const FETCH_MANY: &str = "Custom.Raptorgate.FetchMany";
 
 /// Built in, and known to this simulator's endpoints.
 const STOCK: [(&str, &str); 4] = [
@@ -127,7 +127,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let mut artifacts = Artifacts::open(folder.path()).unwrap();
         let yaml =
-            "name: Custom.VFSGateway.ListMany\ntype: CLIENT\nsources:\n  - query: |\n      SELECT 1 FROM scope()\n";
+            "name: Custom.Raptorgate.ListMany\ntype: CLIENT\nsources:\n  - query: |\n      SELECT 1 FROM scope()\n";
         artifacts.install(Artifacts::parse(yaml).unwrap()).unwrap();
         artifacts.set_basic(LIST_MANY, true).unwrap();
         let again = Artifacts::open(folder.path()).unwrap();

@@ -8,9 +8,9 @@ use velociraptor_proto::proto::{GetArtifactsRequest, SetArtifactRequest, VfsFile
 
 use crate::rig::{Rig, collection, column, connect, fixture, rows};
 
-const RANGES: &str = "Custom.VFSGateway.ReadRanges";
-const LIST_MANY: &str = "Custom.VFSGateway.ListMany";
-const FETCH_MANY: &str = "Custom.VFSGateway.FetchMany";
+const RANGES: &str = "Custom.Raptorgate.ReadRanges";
+const LIST_MANY: &str = "Custom.Raptorgate.ListMany";
+const FETCH_MANY: &str = "Custom.Raptorgate.FetchMany";
 
 async fn start(artifact: &str) -> Rig {
     let rig = Rig::with(Timing::instant(), |root| {
@@ -30,7 +30,7 @@ async fn an_artifact_is_unknown_until_somebody_with_the_right_installs_it() {
     let mut rig = Rig::start().await;
     let request = collection(&rig.client_id, LIST_MANY, &[]);
     let refused = rig.api.collect_artifact(request.clone()).await.unwrap_err();
-    assert_eq!((refused.code(), refused.message()), (Code::Unavailable, "Unknown artifact Custom.VFSGateway.ListMany"));
+    assert_eq!((refused.code(), refused.message()), (Code::Unavailable, "Unknown artifact Custom.Raptorgate.ListMany"));
     let set = SetArtifactRequest {
         artifact: format!("name: {LIST_MANY}\ntype: CLIENT\n"),
         op: set_artifact_request::Operation::Set.into(),
@@ -66,7 +66,7 @@ async fn many_directories_come_in_one_flow_and_a_failed_one_has_no_stats_row() {
     let flow = rig
         .run(LIST_MANY, &[("Dirs", r#"[{"Dir":["a"]},{"Dir":["nope"]},{"Dir":["empty"]}]"#), ("Accessor", "auto")])
         .await;
-    let table = rig.table(&flow.session_id, "Custom.VFSGateway.ListMany/Listing").await;
+    let table = rig.table(&flow.session_id, "Custom.Raptorgate.ListMany/Listing").await;
     let directories = column(&table, "Dir");
     let stats = column(&table, "Stats");
     let closed: Vec<_> = directories.iter().zip(&stats).filter(|(_, stats)| !stats.is_null()).collect();
@@ -106,7 +106,7 @@ async fn ranges_tell_short_reads_over_base64_and_scope() {
     let ranges = r#"[{"Offset":10,"Length":5},{"Offset":1048570,"Length":100}]"#;
     let file = ("Components", r#"["a","file"]"#);
     let flow = rig.run(RANGES, &[file, ("Ranges", ranges), ("Transport", "scope")]).await;
-    let data = rig.table(&flow.session_id, "Custom.VFSGateway.ReadRanges/Data").await;
+    let data = rig.table(&flow.session_id, "Custom.Raptorgate.ReadRanges/Data").await;
     assert_eq!(
         (column(&data, "Offset"), column(&data, "Got")),
         (vec![10.into(), 1_048_570.into()], vec![5.into(), 6.into()])
@@ -115,7 +115,7 @@ async fn ranges_tell_short_reads_over_base64_and_scope() {
     assert_eq!(rig.buffer(path, 0, 100).await.unwrap(), [10, 11, 12, 13, 14]);
 
     let flow = rig.run(RANGES, &[file, ("Ranges", ranges), ("Transport", "base64")]).await;
-    let data = rig.table(&flow.session_id, "Custom.VFSGateway.ReadRanges/Data").await;
+    let data = rig.table(&flow.session_id, "Custom.Raptorgate.ReadRanges/Data").await;
     assert_eq!(column(&data, "Data")[0], "CgsMDQ4=");
 
     let flow = rig.run(RANGES, &[("Components", r#"["nope"]"#), ("Ranges", ranges), ("Transport", "scope")]).await;

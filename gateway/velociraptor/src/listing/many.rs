@@ -1,4 +1,4 @@
-//! The table of `Custom.VFSGateway.ListMany`: a row with `Stats` closes a directory (docs/velociraptor-api.md §8.1).
+//! The table of `Custom.Raptorgate.ListMany`: a row with `Stats` closes a directory (docs/velociraptor-api.md §8.1).
 
 use std::collections::HashMap;
 

@@ -51,15 +51,17 @@ const COLLECTION_TIMEOUT: Duration = Duration::from_secs(600);
 const ATTEMPTS: u32 = 3;
 
 /// One collection on its way.
-struct Demand {
-    directory: Arc<Directory>,
-    node: Node,
-    path: EndpointPath,
-    entry: Arc<EndpointEntry>,
-    size: u64,
+#[derive(Clone)]
+pub(super) struct Demand {
+    pub directory: Arc<Directory>,
+    pub node: Node,
+    pub path: EndpointPath,
+    pub entry: Arc<EndpointEntry>,
+    /// Bytes, as listed.
+    pub size: u64,
     /// Bytes uploaded at most.
-    limit: u64,
-    call: Call,
+    pub limit: u64,
+    pub call: Call,
 }
 
 impl Inner {
@@ -128,7 +130,7 @@ impl Inner {
         Ok(flight)
     }
 
-    async fn collect_file(self: &Arc<Self>, demand: &Demand, flight: &Arc<Flight>) -> Result<()> {
+    pub(super) async fn collect_file(self: &Arc<Self>, demand: &Demand, flight: &Arc<Flight>) -> Result<()> {
         if !demand.entry.is_online(&*self.backend, &*self.clock, self.settings.offline_after).await? {
             return Err(demand.entry.offline_error());
         }
@@ -220,7 +222,7 @@ impl Inner {
         }
     }
 
-    async fn take(self: &Arc<Self>, demand: &Demand, fetched: Fetched) -> Result<()> {
+    pub(super) async fn take(self: &Arc<Self>, demand: &Demand, fetched: Fetched) -> Result<()> {
         let content = match fetched.content {
             Ok(content) => content,
             Err(complaint) => return Err(self.refused(demand, &complaint)),
@@ -244,11 +246,11 @@ impl Inner {
     }
 }
 
-async fn run(inner: Arc<Inner>, demand: Demand, flight: Arc<Flight>) {
+pub(super) async fn run(inner: Arc<Inner>, demand: Demand, flight: Arc<Flight>) {
     let guard = EndOnDrop(flight.clone());
     let (export, principal) = (demand.node.export, demand.call.principal.name());
     let walks = inner.walks.busy(export, principal, inner.clock.now());
-    let result = inner.collect_file(&demand, &flight).await;
+    let result = inner.collect_for_reader(&demand, &flight).await;
     if walks {
         inner.walks.answered(export, principal, inner.clock.now());
     }

@@ -5,8 +5,10 @@ mod chunks;
 mod collect;
 mod digest;
 mod read;
+mod together;
 mod version;
 
 pub(crate) use chunks::Chunks;
 pub(crate) use collect::Refusals;
+pub(crate) use together::Readers;
 pub(crate) use version::{Current, attributes, current, record_collected, update_file, version_of_found};

@@ -85,7 +85,10 @@ impl Inner {
             (Source::Empty, attributes) => {
                 return Ok(whole(&Bytes::new(), offset, length, attributes));
             }
-            (Source::Collected(collected), attributes) => (collected, attributes),
+            (Source::Collected(collected), attributes) => {
+                self.readers.goes_on(&directory, call, self.clock.now());
+                (collected, attributes)
+            }
             (Source::Uncollected, _) => {
                 self.demand_collection(&directory, node, call).await?.wait(call.hold).await?;
                 match source(&directory, &entry, node)? {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
-use super::{Demand, LISTING_ROWS, prefetch, submit};
+use super::{Demand, LISTING_ROWS, submit};
 use crate::backend::{Job, JobEvent, Limits, Outcome, Work};
 use crate::error::{Error, Result};
 use crate::flight::{EndOnDrop, Flight};
@@ -76,13 +76,8 @@ impl Ahead {
 }
 
 impl Inner {
-    /// Lists ahead of a walker whose misses all lie below `above` and whose last one is `demand`, if that is a place where looking ahead
-    /// is right (D13).
-    pub(super) async fn list_ahead(self: &Arc<Self>, demand: &Demand, above: &EndpointPath) -> Option<Arc<Ahead>> {
-        let system = demand.entry.endpoint().system;
-        let root = (above.components.len()..=demand.path.components.len())
-            .map(|length| EndpointPath { components: demand.path.components[..length].into(), ..above.clone() })
-            .find(|root| prefetch::may_look_ahead(root, system))?;
+    /// Lists ahead of a walker whose misses all lie below `root` and whose last one is `demand`.
+    pub(super) async fn list_ahead(self: &Arc<Self>, demand: &Demand, root: EndpointPath) -> Option<Arc<Ahead>> {
         let directory = self.ancestor(demand, &root).await.ok()?;
         let ahead = Ahead::new(root.clone());
         let principal = demand.call.principal.name();

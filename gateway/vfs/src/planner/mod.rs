@@ -26,8 +26,10 @@ use crate::vfs::Inner;
 /// What a demand for a listing accepts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Wish {
-    /// Whatever the server already holds is welcome: the directory was never listed here.
+    /// Whatever the server already holds is welcome: somebody wants to see a directory that was never listed here.
     First,
+    /// As `First`, but somebody only has to go through it: a look-up, a mount of something below. No step of a walk.
+    Way,
     /// A new look at the endpoint.
     Fresh,
     /// A new look, this many levels deep, at somebody's explicit request: waits for all of it.
@@ -38,6 +40,9 @@ pub(crate) enum Wish {
 const LISTING_TIMEOUT: Duration = Duration::from_secs(600);
 /// Rows of one listing flow at most (D13).
 const LISTING_ROWS: u64 = 1_000_000;
+/// A refresh behind somebody's back is for endpoints with so many receive tokens left, or for listings so old (D14).
+const REFRESH_TOKENS: f64 = 5.0;
+const REFRESH_ANYWAY: Duration = Duration::from_secs(3_600);
 /// Share of a CPU for listings, in percent (D13).
 const LISTING_CPU: u8 = 50;
 
@@ -80,12 +85,14 @@ impl Inner {
             .failure
             .as_ref()
             .is_some_and(|failure| now.since(failure.at) < self.settings.freshness.max_age);
-        let offline = self
-            .endpoints
-            .get(directory.node.export)
-            .is_none_or(|entry| entry.was_just_offline(now, self.settings.offline_after));
+        let entry = self.endpoints.get(directory.node.export);
+        let offline = entry.as_ref().is_none_or(|entry| entry.was_just_offline(now, self.settings.offline_after));
+        // The last tokens are for what somebody waits for (D14).
+        let dear = entry.is_some_and(|entry| entry.tokens(now) < REFRESH_TOKENS);
+        let age = directory.state().listing.as_ref().map(|listing| now.since(listing.observation.seen));
+        let dispensable = dear && age.is_some_and(|age| age < REFRESH_ANYWAY);
         let walking = self.walks.is_walking(directory.node.export, call.principal.name());
-        if failed_lately || offline || walking || directory.is_being_listed() {
+        if failed_lately || offline || dispensable || walking || directory.is_being_listed() {
             return;
         }
         let _joined = self.demand_listing(directory, call, Wish::Fresh);
@@ -127,13 +134,14 @@ impl Inner {
     async fn list(self: &Arc<Self>, demand: &Demand, flight: &Arc<Flight>) -> Result<()> {
         let walk = if demand.wish == Wish::First {
             let (export, principal) = (demand.directory.node.export, demand.call.principal.name());
-            self.walks.miss(export, principal, &demand.path, self.clock.now())
+            let system = demand.entry.endpoint().system;
+            let allowed = |above: &EndpointPath| prefetch::may_look_ahead(above, system);
+            self.walks.miss(export, principal, &demand.path, allowed, self.clock.now())
         } else {
             None
         };
-        if demand.wish == Wish::First
-            && let Some(held) = self.backend.held(&demand.path).await?
-        {
+        let first = matches!(demand.wish, Wish::First | Wish::Way);
+        if first && let Some(held) = self.backend.held(&demand.path).await? {
             self.publish(&demand.directory, held).await?;
             return Ok(());
         }
@@ -141,14 +149,14 @@ impl Inner {
         if !online {
             return Err(demand.entry.offline_error());
         }
-        if demand.wish == Wish::First && self.comes_with_a_walk(demand, walk).await {
+        if first && self.comes_with_a_walk(demand, walk).await {
             return Ok(());
         }
         self.admission.admit(&demand.call, &demand.path.endpoint, &demand.path.to_string(), &Spend::Listing).await?;
         let depth = match demand.wish {
             Wish::Refresh(depth) => depth,
             Wish::Fresh => 0,
-            Wish::First => self.prefetch_depth(&demand.directory, &demand.path).await,
+            Wish::First | Wish::Way => self.prefetch_depth(&demand.directory, &demand.path).await,
         };
         let permit = demand.entry.flows.acquire().await;
         for attempt in 1.. {
@@ -173,7 +181,7 @@ impl Inner {
         let ahead = match self.walks.bringing(export, principal, &demand.path) {
             Some(ahead) => Some(ahead),
             None => match above {
-                Some(above) => self.list_ahead(demand, &above).await.map(|ahead| (ahead, true)),
+                Some(above) => self.list_ahead(demand, above).await.map(|ahead| (ahead, true)),
                 None => None,
             },
         };

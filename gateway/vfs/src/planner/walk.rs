@@ -44,19 +44,21 @@ fn walker(export: u64, principal: &str) -> Walker {
 
 impl Walks {
     /// Notes that `principal` wants a directory that was never listed. `Some` when that makes it a walk without a listing ahead: the
-    /// deepest directory that holds all of the walk so far.
+    /// deepest directory that holds all of the walk so far. A walk does not go beyond what is `allowed` to be listed ahead (D13): a
+    /// new one begins there.
     pub(super) fn miss(
         &self,
         export: u64,
         principal: &str,
         directory: &EndpointPath,
+        allowed: impl Fn(&EndpointPath) -> bool,
         now: Timestamp,
     ) -> Option<EndpointPath> {
         if self.streaks.len() > WALKERS_KEPT {
             self.streaks.retain(|_, streak| streak.waiting > 0 || streak.ahead.is_some());
         }
         let mut streak = self.streaks.entry(walker(export, principal)).or_insert_with(|| Streak::new(directory, now));
-        let above = common_ancestor(&streak.above, directory).filter(|_| streak.goes_on(now));
+        let above = common_ancestor(&streak.above, directory).filter(|above| streak.goes_on(now) && allowed(above));
         (streak.misses, streak.above) = match above {
             Some(above) => (streak.misses + 1, above),
             None => (1, directory.clone()),
@@ -183,7 +185,7 @@ mod tests {
         let walks = Walks::default();
         let mut now = 0;
         for (number, place) in places.iter().enumerate() {
-            if let Some(above) = walks.miss(1, "me", &path(place), at(now)) {
+            if let Some(above) = walks.miss(1, "me", &path(place), |above| !above.components.is_empty(), at(now)) {
                 return Some((number + 1, above));
             }
             now += 1_000;
@@ -202,6 +204,13 @@ mod tests {
     }
 
     #[test]
+    fn unrelated_places_are_no_walk() {
+        assert_eq!(walk(5, &[&["srv", "a"], &["tmp", "b"], &["home", "c"], &["srv", "d"], &["tmp", "e"]]), None);
+        let found = walk(5, &[&["srv", "a"], &["tmp", "b"], &["tmp", "c"], &["tmp", "d"]]);
+        assert_eq!(found, Some((4, path(&["tmp"]))));
+    }
+
+    #[test]
     fn a_person_is_no_walk_however_deep_he_goes() {
         let places: Vec<Vec<String>> = (1..20).map(|depth| (0..depth).map(|n| format!("d{n}")).collect()).collect();
         let places: Vec<Vec<&str>> = places.iter().map(|place| place.iter().map(String::as_str).collect()).collect();
@@ -214,7 +223,7 @@ mod tests {
         let walks = Walks::default();
         for (number, name) in ["a", "b", "c", "d"].iter().enumerate() {
             let who = if number % 2 == 0 { "me" } else { "you" };
-            assert_eq!(walks.miss(1, who, &path(&["srv", name]), at(0)), None);
+            assert_eq!(walks.miss(1, who, &path(&["srv", name]), |_| true, at(0)), None);
         }
     }
 }

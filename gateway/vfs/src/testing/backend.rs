@@ -77,6 +77,7 @@ struct State {
     jobs: HashMap<Arc<str>, (Work, Arc<str>)>,
     lose: usize,
     short_reads: bool,
+    fetch_many: bool,
 }
 
 /// A backend in memory.
@@ -232,6 +233,11 @@ impl FakeBackend {
     /// The server gives one byte less than it should.
     pub fn set_short_reads(&self, short: bool) {
         self.with(|state| state.short_reads = short);
+    }
+
+    /// Many files can be collected by one job.
+    pub fn set_fetch_many(&self, able: bool) {
+        self.with(|state| state.fetch_many = able);
     }
 
     /// Listing jobs so far.
@@ -462,7 +468,8 @@ impl Backend for FakeBackend {
     }
 
     async fn capabilities(&self, _: &EndpointId) -> Result<Capabilities> {
-        Ok(Capabilities { collect: true, ..Capabilities::default() })
+        let fetch_many = self.with(|state| state.fetch_many);
+        Ok(Capabilities { collect: true, fetch_many, ..Capabilities::default() })
     }
 }
 

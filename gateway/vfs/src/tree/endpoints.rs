@@ -65,10 +65,14 @@ impl EndpointEntry {
         *tokens = ((refilled(*tokens, now) - 1.0).max(0.0), now);
     }
 
+    /// Receive tokens that it is believed to have left.
+    pub(crate) fn tokens(&self, now: Timestamp) -> f64 {
+        refilled(*self.tokens.lock().unwrap_or_else(PoisonError::into_inner), now)
+    }
+
     /// How long the server may have heard nothing of it before it counts as offline.
     fn patience(&self, now: Timestamp, offline_after: Duration) -> Duration {
-        let tokens = *self.tokens.lock().unwrap_or_else(PoisonError::into_inner);
-        if refilled(tokens, now) >= TOKENS_LOW { GONE_AFTER.min(offline_after) } else { offline_after }
+        if self.tokens(now) >= TOKENS_LOW { GONE_AFTER.min(offline_after) } else { offline_after }
     }
 
     /// Whether it is connected, as far as is known without asking.

@@ -9,7 +9,7 @@ use futures_util::StreamExt;
 use super::{EndpointStatus, Parts};
 use crate::backend::{Backend, EndpointChange};
 use crate::clock::Clock;
-use crate::content::{Chunks, Refusals};
+use crate::content::{Chunks, Readers, Refusals};
 use crate::endpoint::System;
 use crate::error::{Error, Result};
 use crate::flight::Activities;
@@ -44,6 +44,7 @@ pub(crate) struct Inner {
     pub owners: DashMap<ContentKey, (DirectoryKey, Identity)>,
     pub reads: Reads,
     pub walks: Walks,
+    pub readers: Readers,
     pub metas: Metas,
 }
 
@@ -58,6 +59,7 @@ impl Inner {
             owners: DashMap::new(),
             reads: Reads::default(),
             walks: Walks::default(),
+            readers: Readers::default(),
             metas: Metas::default(),
             activities: Activities::default(),
             endpoints,

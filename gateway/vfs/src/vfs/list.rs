@@ -44,12 +44,17 @@ impl Inner {
         if let Place::Meta { .. } | Place::MetaFiles { .. } = &directory.place {
             return self.meta_listing(&directory).await;
         }
-        let loaded = self.listed(&directory, call).await?;
+        let loaded = self.listed(&directory, call, Wish::First).await?;
         Ok(Listing::new(self.clone(), directory, loaded))
     }
 
-    /// The listing that a visit of `directory` gets.
-    pub(super) async fn listed(self: &Arc<Self>, directory: &Arc<Directory>, call: &Call) -> Result<Arc<Loaded>> {
+    /// The listing that a visit of `directory` gets; `wish` for one that was never listed.
+    pub(super) async fn listed(
+        self: &Arc<Self>,
+        directory: &Arc<Directory>,
+        call: &Call,
+        wish: Wish,
+    ) -> Result<Arc<Loaded>> {
         if let Place::Root | Place::ByName = &directory.place
             && let Err(error) = self.endpoints.complete(call.hold).await
             && self.endpoints.list().is_empty()
@@ -60,7 +65,7 @@ impl Inner {
             return self.tree.load(directory).await?.ok_or_else(gone);
         }
         let Some(loaded) = self.tree.load(directory).await? else {
-            return self.first_listing(directory, call).await;
+            return self.first_listing(directory, call, wish).await;
         };
         match self.visit(directory) {
             Visit::Serve => Ok(loaded),
@@ -68,21 +73,34 @@ impl Inner {
                 self.refresh_in_background(directory, call);
                 Ok(loaded)
             }
-            Visit::Wait => match self.demand_listing(directory, call, Wish::Fresh)?.wait(call.hold).await {
-                Err(error) if matches!(error.kind(), ErrorKind::Later { .. }) => Err(error),
-                // Offline or failed: what is known stays good, and its age is visible.
-                _ => self.tree.load(directory).await?.ok_or_else(gone),
-            },
+            Visit::Wait => {
+                for _ in 0..2 {
+                    match self.demand_listing(directory, call, Wish::Fresh)?.wait(call.hold).await {
+                        Err(error) if matches!(error.kind(), ErrorKind::Later { .. }) => return Err(error),
+                        // Offline or failed: what is known stays good, and its age is visible.
+                        Err(_) => break,
+                        // The listing that was joined may have been under way for long, and be old itself.
+                        Ok(()) if self.visit(directory) == Visit::Wait => {}
+                        Ok(()) => break,
+                    }
+                }
+                self.tree.load(directory).await?.ok_or_else(gone)
+            }
         }
     }
 
-    async fn first_listing(self: &Arc<Self>, directory: &Arc<Directory>, call: &Call) -> Result<Arc<Loaded>> {
+    async fn first_listing(
+        self: &Arc<Self>,
+        directory: &Arc<Directory>,
+        call: &Call,
+        wish: Wish,
+    ) -> Result<Arc<Loaded>> {
         if !directory.is_being_listed()
             && let Some(failure) = self.recent_failure(directory)
         {
             return Err(failure_error(&failure));
         }
-        self.demand_listing(directory, call, Wish::First)?.wait(call.hold).await?;
+        self.demand_listing(directory, call, wish)?.wait(call.hold).await?;
         let loaded = self.tree.load(directory).await?.ok_or_else(gone)?;
         if self.visit(directory) != Visit::Serve {
             // The server held an older listing: it is shown, and looked at again.

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::{Found, Inner};
 use crate::error::{Error, ErrorKind, Result};
+use crate::flight::RETRY_AFTER;
 use crate::freshness::Visit;
 use crate::meta::META;
 use crate::node::{Identity, Node, NodeKind};
@@ -46,7 +47,7 @@ impl Inner {
         let loaded = match self.tree.load(&directory).await? {
             Some(loaded) => Some(loaded),
             None if name == META => None,
-            None => Some(self.listed(&directory, call).await?),
+            None => Some(self.listed(&directory, call, Wish::Way).await?),
         };
         if let Some(loaded) = &loaded
             && let Some(found) = self.child_called(&directory, loaded, name, call).await?
@@ -85,13 +86,22 @@ impl Inner {
                 if !entry.is_online(&*self.backend, &*self.clock, self.settings.offline_after).await? {
                     return Err(absent(name)); // as of the last listing
                 }
-                self.demand_listing(directory, call, Wish::Fresh)?.wait(call.hold).await?;
-                let loaded = self.tree.load(directory).await?;
-                let found = match &loaded {
-                    Some(loaded) => self.child_called(directory, loaded, name, call).await?,
-                    None => None,
-                };
-                found.ok_or_else(|| absent(name))
+                // The listing that was joined may have been under way for long: what it saw must be fresh too.
+                for _ in 0..2 {
+                    self.demand_listing(directory, call, Wish::Fresh)?.wait(call.hold).await?;
+                    let loaded = self.tree.load(directory).await?;
+                    let found = match &loaded {
+                        Some(loaded) => self.child_called(directory, loaded, name, call).await?,
+                        None => None,
+                    };
+                    if let Some(found) = found {
+                        return Ok(found);
+                    }
+                    if self.misses_are_proven(directory) {
+                        return Err(absent(name));
+                    }
+                }
+                Err(Error::later(RETRY_AFTER, "the directory is being listed anew; ask again"))
             }
             Place::Accessors(_) | Place::Meta { .. } | Place::MetaFiles { .. } => Err(absent(name)),
         }

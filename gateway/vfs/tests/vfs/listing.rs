@@ -174,3 +174,27 @@ async fn the_root_lists_the_endpoints_and_their_names_without_any_job() {
     assert_eq!(vfs.parent(&found.node).await.unwrap().node, Node::ROOT);
     assert_eq!(backend.listings(), 0);
 }
+
+#[tokio::test(start_paused = true)]
+async fn the_last_receive_tokens_are_not_spent_behind_somebodys_back() {
+    let backend = crate::backend();
+    for name in ["a", "b", "c", "d", "e", "f"] {
+        backend.add_directory(CLIENT, "auto", &[name]);
+    }
+    let vfs = vfs::testing::vfs(&backend);
+    crate::know(&vfs).await;
+    names(&vfs, &path("etc")).await.unwrap();
+    tokio::time::advance(Duration::from_secs(400)).await;
+    for name in ["a", "b", "c", "d", "e", "f"] {
+        names(&vfs, &path(name)).await.unwrap();
+        tokio::time::sleep(Duration::from_secs(2)).await;
+    }
+    let jobs = backend.listings();
+    names(&vfs, &path("etc")).await.unwrap();
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(backend.listings(), jobs, "few tokens are left");
+    tokio::time::advance(Duration::from_secs(300)).await;
+    names(&vfs, &path("etc")).await.unwrap();
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(backend.listings(), jobs + 1, "the bucket is full again");
+}

@@ -8,6 +8,7 @@ mod lookup;
 mod meta;
 mod never_lie;
 mod restart;
+mod together;
 mod walk;
 
 use std::sync::Arc;

@@ -70,6 +70,7 @@ async fn a_person_who_clicks_starts_no_walk() {
 async fn the_listing_ahead_of_a_walker_who_went_away_is_cancelled() {
     let (backend, vfs) = deep().await;
     names(&vfs, &path("srv")).await.unwrap();
+    names(&vfs, &path("srv/b/b")).await.unwrap();
     let third = crate::find(&vfs, &path("srv/a/a")).await.unwrap().node;
     backend.hold_jobs();
     let waited = tokio::time::timeout(Duration::from_millis(10), vfs.list(&third, &call())).await;
@@ -102,5 +103,13 @@ async fn nothing_is_listed_ahead_in_virtual_file_systems() {
     let vfs = vfs(&backend);
     know(&vfs).await;
     assert_eq!(walk(&vfs, "proc", Duration::from_millis(2)).await, 11);
+    assert_eq!(walks(&vfs), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn going_to_a_deep_place_is_no_walk() {
+    let (_backend, vfs) = deep().await;
+    names(&vfs, &path("srv/a/b/c/a/b")).await.unwrap();
+    crate::find(&vfs, &path("srv/b/b/c/a/b")).await.unwrap();
     assert_eq!(walks(&vfs), 0);
 }

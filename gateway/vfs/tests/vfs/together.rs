@@ -1,0 +1,108 @@
+//! Small files that a program reads one after another are collected together; what a person opens is collected alone.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use vfs::testing::{FakeBackend, vfs};
+use vfs::{ErrorKind, Vfs};
+
+use crate::{CLIENT, backend, content, know, names, path};
+
+/// `/many` with 300 small files and one large one; collecting takes a second.
+async fn many(fetch_many: bool) -> (Arc<FakeBackend>, Vfs) {
+    let backend = backend();
+    for number in 0..300 {
+        backend.add_file(CLIENT, "auto", &["many", &format!("{number:03}")], format!("content {number}"));
+    }
+    backend.add_file(CLIENT, "auto", &["many", "large"], vec![7; 3 << 20]);
+    backend.set_latency(Duration::from_secs(1));
+    backend.set_fetch_many(fetch_many);
+    let vfs = vfs(&backend);
+    know(&vfs).await;
+    names(&vfs, &path("many")).await.unwrap();
+    (backend, vfs)
+}
+
+async fn read(vfs: &Vfs, number: usize) {
+    let bytes = content(vfs, &path(&format!("many/{number:03}"))).await.unwrap();
+    assert_eq!(bytes, format!("content {number}").into_bytes());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_directory_of_small_files_costs_a_handful_of_jobs() {
+    let (backend, vfs) = many(true).await;
+    for number in 0..300 {
+        read(&vfs, number).await;
+    }
+    assert!(backend.fetches() <= 5, "{} jobs", backend.fetches());
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_order_in_which_a_program_reads_does_not_matter() {
+    let (backend, vfs) = many(true).await;
+    for number in 0..300 {
+        read(&vfs, (number * 101 + 37) % 300).await;
+    }
+    assert!(backend.fetches() <= 6, "{} jobs", backend.fetches());
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_the_artifact_they_leave_in_handfuls() {
+    let (backend, vfs) = many(false).await;
+    for number in 0..50 {
+        read(&vfs, number).await;
+    }
+    assert!(backend.fetches() <= 8, "{} jobs", backend.fetches());
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_person_opens_goes_alone() {
+    let (backend, vfs) = many(true).await;
+    for number in 0..10 {
+        read(&vfs, number).await;
+        tokio::time::sleep(Duration::from_secs(3)).await;
+    }
+    assert_eq!(backend.fetches(), 10);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_file_among_them_that_is_denied_says_so_and_the_others_come() {
+    let (backend, vfs) = many(true).await;
+    backend.deny(CLIENT, "auto", &["many", "007"]);
+    for number in 0..20 {
+        if number == 7 {
+            let error = content(&vfs, &path("many/007")).await.unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Denied);
+        } else {
+            read(&vfs, number).await;
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lost_delivery_loses_nothing() {
+    let (backend, vfs) = many(true).await;
+    read(&vfs, 0).await;
+    read(&vfs, 1).await;
+    backend.lose_jobs(1);
+    for number in 2..20 {
+        read(&vfs, number).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_reads_a_file_that_is_on_its_way_with_others_waits_for_it() {
+    let (backend, vfs) = many(true).await;
+    read(&vfs, 0).await;
+    read(&vfs, 1).await;
+    let mut readers = Vec::new();
+    for number in 2..30 {
+        let vfs = vfs.clone();
+        readers.push(tokio::spawn(async move { read(&vfs, number).await }));
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    for reader in readers {
+        reader.await.unwrap();
+    }
+    assert!(backend.fetches() <= 4, "{} jobs", backend.fetches());
+}
