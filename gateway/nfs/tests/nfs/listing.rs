@@ -25,6 +25,9 @@ async fn both_forms_list_the_same_with_dots_and_usable_handles() {
     let mut client = Client::connect(address);
     let auto = client.mount("/C.1/auto");
     let (many, _) = client.lookup(&auto, "many");
+    // Its listing comes with that of `many`, a moment later, and changes its attributes.
+    let (below, _) = client.lookup(&many, "b");
+    client.list(&below, 0, false, 4096);
     let plain = client.list(&many, 0, false, 4096);
     let plus = client.list(&many, 0, true, 4096);
     assert_eq!(names(&plain), [".", "..", "a", "b", "c"]);
