@@ -16,6 +16,7 @@ pub mod listing;
 mod meta;
 pub mod name;
 pub mod node;
+mod pace;
 pub mod path;
 mod planner;
 pub mod principal;

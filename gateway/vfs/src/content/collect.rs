@@ -6,13 +6,13 @@ use std::time::Duration;
 use dashmap::DashMap;
 
 use super::record_collected;
-use crate::backend::{Cause, Complaint, Delivery, Failure, Fetched, Job, JobEvent, Limits, Outcome, Work};
+use crate::backend::{Cause, Complaint, Failure, Fetched, Job, JobEvent, Limits, Outcome, Work};
 use crate::error::{Error, ErrorKind, Result};
 use crate::flight::{EndOnDrop, Flight};
 use crate::node::{Identity, Node};
 use crate::path::EndpointPath;
-use crate::planner::{Wish, reason};
-use crate::principal::{Call, Event, Spend};
+use crate::planner::Wish;
+use crate::principal::{Call, Spend};
 use crate::store::Place;
 use crate::timestamp::Timestamp;
 use crate::tree::{Directory, EndpointEntry, gone};
@@ -154,28 +154,14 @@ impl Inner {
     }
 
     async fn submit_collection(self: &Arc<Self>, demand: &Demand, flight: &Arc<Flight>) -> Result<Job> {
-        let reason = reason(&demand.call, "collect", &demand.path);
-        let delivery = Delivery {
-            works: vec![Work::Fetch { files: vec![demand.path.clone()] }],
-            principal: demand.call.principal.clone(),
-            reason: reason.clone(),
-            limits: Limits {
-                timeout: COLLECTION_TIMEOUT + Duration::from_secs(demand.size >> 22),
-                max_rows: 0,
-                max_upload_bytes: demand.limit,
-                cpu_percent: 0,
-            },
+        let work = Work::Fetch { files: vec![demand.path.clone()] };
+        let limits = Limits {
+            timeout: COLLECTION_TIMEOUT + Duration::from_secs(demand.size >> 22),
+            max_rows: 0,
+            max_upload_bytes: demand.limit,
+            cpu_percent: 0,
         };
-        let jobs = self.backend.submit(&demand.path.endpoint, delivery).await?;
-        let job = jobs.into_iter().next().ok_or_else(|| Error::backend("the server queued nothing"))?;
-        self.recorder.record(Event::FlowStarted {
-            at: self.clock.now(),
-            principal: demand.call.principal.name().into(),
-            endpoint: demand.path.endpoint.client_id.clone(),
-            job: job.id.clone(),
-            reason: reason.0,
-        });
-        demand.entry.spend_token(self.clock.now());
+        let job = self.submit(&demand.call, &demand.entry, &demand.path, work, "collect", limits).await?;
         flight.update(|status| status.job = Some(job.id.clone()));
         Ok(job)
     }

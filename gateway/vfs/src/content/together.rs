@@ -8,20 +8,18 @@ use dashmap::DashMap;
 
 use super::collect::Demand;
 use crate::attributes::{FileType, listed_version};
-use crate::backend::{Delivery, Fetched, Job, JobEvent, Limits, Outcome, Work};
+use crate::backend::{Fetched, Job, JobEvent, Limits, Outcome, Work};
 use crate::error::{Error, Result};
 use crate::flight::{EndOnDrop, Flight};
 use crate::node::{Node, NodeKind};
+use crate::pace::Pace;
 use crate::path::EndpointPath;
-use crate::planner::reason;
-use crate::principal::{Call, Event, Spend};
+use crate::principal::{Call, Spend};
 use crate::store::DirectoryKey;
 use crate::timestamp::Timestamp;
 use crate::tree::Directory;
 use crate::vfs::Inner;
 
-/// Whoever needs longer than this from one file to the next is a person.
-const PACE: Duration = Duration::from_secs(1);
 /// So many files in a row, then the others come along.
 const IN_A_ROW: u32 = 3;
 /// A small file.
@@ -47,8 +45,7 @@ pub(crate) struct Readers {
 
 struct Reader {
     files: u32,
-    waiting: u32,
-    answered: Timestamp,
+    pace: Pace,
     window: usize,
 }
 
@@ -60,15 +57,15 @@ impl Readers {
     /// Notes that a small file is to be collected for a reader; how many others should come along.
     fn begin(&self, directory: &Directory, call: &Call, now: Timestamp) -> usize {
         if self.by_directory.len() > READERS_KEPT {
-            self.by_directory.retain(|_, reader| reader.waiting > 0 || now.since(reader.answered) <= PACE);
+            self.by_directory.retain(|_, reader| reader.pace.goes_on(now));
         }
-        let fresh = || Reader { files: 0, waiting: 0, answered: now, window: 0 };
+        let fresh = || Reader { files: 0, pace: Pace::new(now), window: 0 };
         let mut reader = self.by_directory.entry(reader(directory, call)).or_insert_with(fresh);
-        if reader.waiting == 0 && now.since(reader.answered) > PACE {
+        if !reader.pace.goes_on(now) {
             (reader.files, reader.window) = (0, 0);
         }
         reader.files += 1;
-        reader.waiting += 1;
+        reader.pace.ask();
         if reader.files >= IN_A_ROW {
             reader.window = (reader.window * 4).clamp(FIRST, MOST);
         }
@@ -77,8 +74,7 @@ impl Readers {
 
     fn end(&self, directory: &Directory, call: &Call, now: Timestamp) {
         if let Some(mut reader) = self.by_directory.get_mut(&reader(directory, call)) {
-            reader.waiting = reader.waiting.saturating_sub(1);
-            reader.answered = now;
+            reader.pace.answer(now);
         }
     }
 
@@ -87,10 +83,8 @@ impl Readers {
         if self.by_directory.is_empty() {
             return;
         }
-        if let Some(mut reader) = self.by_directory.get_mut(&reader(directory, call))
-            && now.since(reader.answered) <= PACE
-        {
-            reader.answered = now;
+        if let Some(mut reader) = self.by_directory.get_mut(&reader(directory, call)) {
+            reader.pace.answer_at_once(now);
         }
     }
 }
@@ -253,29 +247,15 @@ impl Inner {
 
     async fn submit_together(&self, demand: &Demand, members: &[Member]) -> Result<Job> {
         let files = std::iter::once(&demand.path).chain(members.iter().map(|member| &member.demand.path));
-        let reason = reason(&demand.call, &format!("collect, with {} more,", members.len()), &demand.path);
-        let delivery = Delivery {
-            works: vec![Work::Fetch { files: files.cloned().collect() }],
-            principal: demand.call.principal.clone(),
-            reason: reason.clone(),
-            limits: Limits {
-                timeout: TIMEOUT,
-                max_rows: 0,
-                max_upload_bytes: BYTES.saturating_mul(2).saturating_add(demand.limit),
-                cpu_percent: 0,
-            },
+        let work = Work::Fetch { files: files.cloned().collect() };
+        let limits = Limits {
+            timeout: TIMEOUT,
+            max_rows: 0,
+            max_upload_bytes: BYTES.saturating_mul(2).saturating_add(demand.limit),
+            cpu_percent: 0,
         };
-        let jobs = self.backend.submit(&demand.path.endpoint, delivery).await?;
-        let job = jobs.into_iter().next().ok_or_else(|| Error::backend("the server queued nothing"))?;
-        self.recorder.record(Event::FlowStarted {
-            at: self.clock.now(),
-            principal: demand.call.principal.name().into(),
-            endpoint: demand.path.endpoint.client_id.clone(),
-            job: job.id.clone(),
-            reason: reason.0,
-        });
-        demand.entry.spend_token(self.clock.now());
-        Ok(job)
+        let what = format!("collect, with {} more,", members.len());
+        self.submit(&demand.call, &demand.entry, &demand.path, work, &what, limits).await
     }
 
     /// A file that did not come along goes alone if somebody waits for it.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
-use super::{Demand, LISTING_ROWS, submit};
+use super::{Demand, LISTING_ROWS};
 use crate::backend::{Job, JobEvent, Limits, Outcome, Work};
 use crate::error::{Error, Result};
 use crate::flight::{EndOnDrop, Flight};
@@ -26,8 +26,6 @@ pub(super) struct Ahead {
 struct Progress {
     /// The endpoint has the job: rows come.
     delivered: bool,
-    /// Directories so far.
-    published: u64,
     over: bool,
 }
 
@@ -115,7 +113,9 @@ impl Inner {
         let _permit = base.entry.flows.acquire().await;
         let work = Work::List { directory: base.path.clone(), depth: DEPTH };
         let limits = Limits { timeout: TIMEOUT, max_rows: LISTING_ROWS, max_upload_bytes: 0, cpu_percent: CPU };
-        let job = submit(self, base, work, "list ahead of a walk through", limits, flight).await?;
+        let what = "list ahead of a walk through";
+        let job = self.submit(&base.call, &base.entry, &base.path, work, what, limits).await?;
+        flight.update(|status| status.job = Some(job.id.clone()));
         let mut events = self.backend.watch(&job);
         let start_by = tokio::time::Instant::now() + self.settings.start_by;
         let mut rows = 0;
@@ -143,9 +143,7 @@ impl Inner {
                     let directory = self.directory_below(&base.directory, &base.path, &listed.directory).await?;
                     self.publish(&directory, listed).await?;
                     flight.update(|status| status.rows = status.rows.max(rows));
-                    ahead.update(|progress| {
-                        (progress.delivered, progress.published) = (true, progress.published + 1);
-                    });
+                    ahead.update(|progress| progress.delivered = true);
                 }
                 Some(JobEvent::Fetched(_)) => {}
                 Some(JobEvent::Ended(Outcome::Finished { .. })) => return Ok(()),

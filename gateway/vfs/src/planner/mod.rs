@@ -6,6 +6,7 @@ mod follow;
 mod patience;
 mod prefetch;
 mod publish;
+mod submit;
 mod walk;
 
 pub(crate) use follow::failure_error;
@@ -14,11 +15,11 @@ pub(crate) use walk::Walks;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::backend::{Delivery, Job, Limits, Work};
+use crate::backend::{Job, Limits, Work};
 use crate::error::{Error, ErrorKind, Result};
 use crate::flight::{EndOnDrop, Flight};
 use crate::path::EndpointPath;
-use crate::principal::{Call, Event, Protocol, Reason, Spend};
+use crate::principal::{Call, Spend};
 use crate::store::Place;
 use crate::tree::{Directory, EndpointEntry};
 use crate::vfs::Inner;
@@ -195,45 +196,8 @@ impl Inner {
         let work = Work::List { directory: demand.path.clone(), depth };
         let limits =
             Limits { timeout: LISTING_TIMEOUT, max_rows: LISTING_ROWS, max_upload_bytes: 0, cpu_percent: LISTING_CPU };
-        submit(self, demand, work, "list", limits, flight).await
+        let job = self.submit(&demand.call, &demand.entry, &demand.path, work, "list", limits).await?;
+        flight.update(|status| status.job = Some(job.id.clone()));
+        Ok(job)
     }
-}
-
-/// Queues one listing work for `demand`, and records it.
-async fn submit(
-    inner: &Inner,
-    demand: &Demand,
-    work: Work,
-    what: &str,
-    limits: Limits,
-    flight: &Flight,
-) -> Result<Job> {
-    let reason = reason(&demand.call, what, &demand.path);
-    let delivery =
-        Delivery { works: vec![work], principal: demand.call.principal.clone(), reason: reason.clone(), limits };
-    let jobs = inner.backend.submit(&demand.path.endpoint, delivery).await?;
-    let job = jobs.into_iter().next().ok_or_else(|| Error::backend("the server queued nothing"))?;
-    inner.recorder.record(Event::FlowStarted {
-        at: inner.clock.now(),
-        principal: Arc::from(demand.call.principal.name()),
-        endpoint: demand.path.endpoint.client_id.clone(),
-        job: job.id.clone(),
-        reason: reason.0,
-    });
-    demand.entry.spend_token(inner.clock.now());
-    flight.update(|status| status.job = Some(job.id.clone()));
-    Ok(job)
-}
-
-/// Why a flow is started, in words for the server's audit and the ledger.
-pub(crate) fn reason(call: &Call, work: &str, path: &EndpointPath) -> Reason {
-    let protocol = match call.protocol {
-        Protocol::Nfs => "nfs",
-        Protocol::Webdav => "webdav",
-        Protocol::Browser => "browser",
-        Protocol::Api => "api",
-        Protocol::Gateway => "gateway",
-    };
-    let peer = call.peer.map(|peer| format!(" from {peer}")).unwrap_or_default();
-    Reason(format!("{work} {path} by {protocol}{peer}").into())
 }

@@ -2,15 +2,13 @@
 //! person does. From then on one deep listing goes ahead of the walker.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use dashmap::DashMap;
 
+use crate::pace::Pace;
 use crate::path::EndpointPath;
 use crate::timestamp::Timestamp;
 
-/// Whoever needs longer than this from one answer to the next question is a person.
-const PACE: Duration = Duration::from_millis(1_000);
 /// So many misses in a row make a walk.
 const MISSES: u32 = 3;
 const WALKERS_KEPT: usize = 10_000;
@@ -29,9 +27,7 @@ struct Streak {
     misses: u32,
     /// The deepest directory that holds all of them.
     above: EndpointPath,
-    /// Listings for this walker that are under way, and when the last one ended.
-    waiting: u32,
-    answered: Timestamp,
+    pace: Pace,
     /// When he was last seen in the tree.
     seen: Timestamp,
     /// The deep listing that goes ahead of him.
@@ -55,15 +51,16 @@ impl Walks {
         now: Timestamp,
     ) -> Option<EndpointPath> {
         if self.streaks.len() > WALKERS_KEPT {
-            self.streaks.retain(|_, streak| streak.waiting > 0 || streak.ahead.is_some());
+            self.streaks.retain(|_, streak| streak.pace.is_waiting() || streak.ahead.is_some());
         }
         let mut streak = self.streaks.entry(walker(export, principal)).or_insert_with(|| Streak::new(directory, now));
-        let above = common_ancestor(&streak.above, directory).filter(|above| streak.goes_on(now) && allowed(above));
+        let above =
+            common_ancestor(&streak.above, directory).filter(|above| streak.pace.goes_on(now) && allowed(above));
         (streak.misses, streak.above) = match above {
             Some(above) => (streak.misses + 1, above),
             None => (1, directory.clone()),
         };
-        streak.waiting += 1;
+        streak.pace.ask();
         streak.seen = now;
         (streak.misses >= MISSES && streak.ahead.is_none()).then(|| streak.above.clone())
     }
@@ -74,16 +71,18 @@ impl Walks {
             return false;
         };
         streak.seen = now;
-        let goes_on = streak.goes_on(now);
-        streak.waiting += u32::from(goes_on);
+        let goes_on = streak.pace.goes_on(now);
+        if goes_on {
+            streak.pace.ask();
+        }
         goes_on
     }
 
     /// Notes that the answer to a miss, or what kept the walker busy, is there.
     pub(crate) fn answered(&self, export: u64, principal: &str, now: Timestamp) {
         if let Some(mut streak) = self.streaks.get_mut(&walker(export, principal)) {
-            streak.waiting = streak.waiting.saturating_sub(1);
-            (streak.answered, streak.seen) = (now, now);
+            streak.pace.answer(now);
+            streak.seen = now;
         }
     }
 
@@ -94,9 +93,7 @@ impl Walks {
         }
         if let Some(mut streak) = self.streaks.get_mut(&walker(export, principal)) {
             // A cached answer is given at once: whoever goes from one to the next goes at a walker's pace.
-            if streak.goes_on(now) {
-                streak.answered = now;
-            }
+            streak.pace.answer_at_once(now);
             streak.seen = now;
         }
     }
@@ -148,11 +145,7 @@ impl Walks {
 
 impl Streak {
     fn new(directory: &EndpointPath, now: Timestamp) -> Streak {
-        Streak { misses: 0, above: directory.clone(), waiting: 0, answered: now, seen: now, ahead: None }
-    }
-
-    fn goes_on(&self, now: Timestamp) -> bool {
-        self.waiting > 0 || now.since(self.answered) <= PACE
+        Streak { misses: 0, above: directory.clone(), pace: Pace::new(now), seen: now, ahead: None }
     }
 }
 

@@ -1,0 +1,54 @@
+//! Queueing one work for an endpoint: with who wants it and why, in the ledger, and at the cost of a receive token.
+
+use std::sync::Arc;
+
+use crate::backend::{Delivery, Job, Limits, Work};
+use crate::error::{Error, Result};
+use crate::path::EndpointPath;
+use crate::principal::{Call, Event, Protocol, Reason};
+use crate::tree::EndpointEntry;
+use crate::vfs::Inner;
+
+impl Inner {
+    /// Queues `work` for `call`, who wants `path`. `what` is done there, in words.
+    ///
+    /// # Errors
+    /// As [`crate::backend::Backend::submit`].
+    pub(crate) async fn submit(
+        &self,
+        call: &Call,
+        entry: &EndpointEntry,
+        path: &EndpointPath,
+        work: Work,
+        what: &str,
+        limits: Limits,
+    ) -> Result<Job> {
+        let reason = reason(call, what, path);
+        let delivery =
+            Delivery { works: vec![work], principal: call.principal.clone(), reason: reason.clone(), limits };
+        let jobs = self.backend.submit(&path.endpoint, delivery).await?;
+        let job = jobs.into_iter().next().ok_or_else(|| Error::backend("the server queued nothing"))?;
+        self.recorder.record(Event::FlowStarted {
+            at: self.clock.now(),
+            principal: Arc::from(call.principal.name()),
+            endpoint: path.endpoint.client_id.clone(),
+            job: job.id.clone(),
+            reason: reason.0,
+        });
+        entry.spend_token(self.clock.now());
+        Ok(job)
+    }
+}
+
+/// Why a flow is started, in words for the server's audit and the ledger.
+fn reason(call: &Call, work: &str, path: &EndpointPath) -> Reason {
+    let protocol = match call.protocol {
+        Protocol::Nfs => "nfs",
+        Protocol::Webdav => "webdav",
+        Protocol::Browser => "browser",
+        Protocol::Api => "api",
+        Protocol::Gateway => "gateway",
+    };
+    let peer = call.peer.map(|peer| format!(" from {peer}")).unwrap_or_default();
+    Reason(format!("{work} {path} by {protocol}{peer}").into())
+}
