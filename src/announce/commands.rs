@@ -72,6 +72,7 @@ fn webdav(reach: &Reach, client_id: &str, name: &str, commands: &mut Vec<(&'stat
         "davfs2",
         format!("sudo mkdir -p /mnt/{name} && {feed}sudo mount -t davfs -o {SAFE} {url} /mnt/{name}"),
     ));
+    commands.push(("", "(kernels from 6.16: with `buf_size 256` in davfs2.conf)".into()));
     let obscured = password.as_ref().map(|password| format!("\"$(rclone obscure {password})\""));
     commands.push((
         "rclone",
