@@ -12,6 +12,7 @@ use crate::endpoint::{Endpoint, EndpointId};
 use crate::error::Result;
 use crate::node::Identity;
 use crate::path::EndpointPath;
+use crate::snapshot::Times;
 use crate::timestamp::Timestamp;
 
 /// Contents are kept in chunks of this many bytes; only the last chunk of a content is shorter.
@@ -112,15 +113,21 @@ pub struct FileRecord {
     pub collected: Vec<Collected>,
 }
 
+impl FileRecord {
+    /// The copy that `version` is bound to.
+    pub fn copy(&self, version: u32) -> Option<&Collected> {
+        self.collected.iter().find(|copy| copy.version == version)
+    }
+}
+
 /// The bytes of one version of a file (D44). A version binds to at most one of these, for ever (D6).
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Collected {
     /// The version (D6) that this was collected for.
     pub version: u32,
-    /// Size as listed when the collection was started.
-    pub listed_size: u64,
-    /// Modification time as listed when the collection was started.
-    pub listed_modified: Option<Timestamp>,
+    /// The file as it was listed when the collection was started: what is served of a copy whose file left the listing since (D5).
+    #[serde(default)]
+    pub listed: FileAsListed,
     /// Bytes of content.
     pub size: u64,
     /// Where the server keeps it.
@@ -133,6 +140,17 @@ pub struct Collected {
     pub sha256_endpoint: Option<String>,
     /// Hashes over the bytes that the gateway received whole (D8).
     pub digests: Option<Digests>,
+}
+
+/// What the listing said of a file when its collection was started.
+#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct FileAsListed {
+    /// Raw component.
+    pub name: String,
+    /// Bytes.
+    pub size: u64,
+    /// The four times; `None` if the copy is known to be of another state of the file than the listed one.
+    pub times: Option<Times>,
 }
 
 /// Hashes that the gateway computed over a whole content (D8), lower-case hex.

@@ -6,7 +6,10 @@ use vfs::backend::{ContentLocation, Observation};
 use vfs::endpoint::{Endpoint, EndpointId, System};
 use vfs::node::Identity;
 use vfs::path::EndpointPath;
-use vfs::store::{Collected, DirectoryKey, DirectoryRecord, FileRecord, IdentityText, ListingRecord, Place};
+use vfs::snapshot::Times;
+use vfs::store::{
+    Collected, DirectoryKey, DirectoryRecord, FileAsListed, FileRecord, IdentityText, ListingRecord, Place,
+};
 use vfs::timestamp::Timestamp;
 
 /// The directory number `own` of endpoint number `export`.
@@ -39,8 +42,11 @@ pub fn file(version: u32) -> FileRecord {
     FileRecord {
         collected: vec![Collected {
             version,
-            listed_size: 5,
-            listed_modified: Some(Timestamp::new(1, 2)),
+            listed: FileAsListed {
+                name: "a file".into(),
+                size: 5,
+                times: Some(Times { modified: Some(Timestamp::new(1, 2)), ..Times::default() }),
+            },
             size: 5,
             location: ContentLocation { org: "root".into(), components: vec!["clients".into(), "C.1".into()] },
             sparse: false,

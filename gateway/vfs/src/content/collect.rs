@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use dashmap::DashMap;
 
-use super::record_collected;
+use super::{as_listed, record_collected};
 use crate::backend::{Cause, Complaint, Failure, Fetched, Job, JobEvent, Limits, Outcome, Work};
 use crate::error::{Error, ErrorKind, Result};
 use crate::flight::{EndOnDrop, Flight};
@@ -13,7 +13,7 @@ use crate::node::{Identity, Node};
 use crate::path::EndpointPath;
 use crate::planner::Wish;
 use crate::principal::{Call, Spend};
-use crate::store::Place;
+use crate::store::{FileAsListed, Place};
 use crate::timestamp::Timestamp;
 use crate::tree::{Directory, EndpointEntry, gone};
 use crate::vfs::Inner;
@@ -57,8 +57,7 @@ pub(super) struct Demand {
     pub node: Node,
     pub path: EndpointPath,
     pub entry: Arc<EndpointEntry>,
-    /// Bytes, as listed.
-    pub size: u64,
+    pub listed: FileAsListed,
     /// Bytes uploaded at most.
     pub limit: u64,
     pub call: Call,
@@ -115,7 +114,7 @@ impl Inner {
             directory: directory.clone(),
             node: *node,
             entry: self.endpoint_of(node.export)?,
-            size,
+            listed: as_listed(&entry, node.version),
             limit,
             call: call.clone(),
             path: path.clone(),
@@ -134,7 +133,7 @@ impl Inner {
         if !demand.entry.is_online(&*self.backend, &*self.clock, self.settings.offline_after).await? {
             return Err(demand.entry.offline_error());
         }
-        let spend = Spend::Collection { bytes: demand.size };
+        let spend = Spend::Collection { bytes: demand.listed.size };
         self.admission.admit(&demand.call, &demand.path.endpoint, &demand.path.to_string(), &spend).await?;
         let permit = demand.entry.flows.acquire().await;
         for attempt in 1.. {
@@ -156,7 +155,7 @@ impl Inner {
     async fn submit_collection(self: &Arc<Self>, demand: &Demand, flight: &Arc<Flight>) -> Result<Job> {
         let work = Work::Fetch { files: vec![demand.path.clone()] };
         let limits = Limits {
-            timeout: COLLECTION_TIMEOUT + Duration::from_secs(demand.size >> 22),
+            timeout: COLLECTION_TIMEOUT + Duration::from_secs(demand.listed.size >> 22),
             max_rows: 0,
             max_upload_bytes: demand.limit,
             cpu_percent: 0,
@@ -213,9 +212,10 @@ impl Inner {
             Ok(content) => content,
             Err(complaint) => return Err(self.refused(demand, &complaint)),
         };
-        let loaded = self.tree.load(&demand.directory).await?.ok_or_else(gone)?;
-        let entry = loaded.snapshot.by_identity(demand.node.own).ok_or_else(gone)?;
-        record_collected(self, &demand.directory, &entry, demand.node.version, content, fetched.observation).await
+        let Node { own, version, .. } = demand.node;
+        let fetched = (content, fetched.observation);
+        // A listing may have come in between that says otherwise: these bytes are those of the listed version all the same.
+        record_collected(self, &demand.directory, own, version, demand.listed.clone(), fetched).await
     }
 
     /// The endpoint could not read the file. It may be gone: only a new listing of its directory can prove it.

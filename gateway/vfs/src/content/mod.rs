@@ -11,4 +11,6 @@ mod version;
 pub(crate) use chunks::Chunks;
 pub(crate) use collect::Refusals;
 pub(crate) use together::Readers;
-pub(crate) use version::{Current, attributes, current, record_collected, update_file, version_of_found};
+pub(crate) use version::{
+    Current, as_listed, attributes, copy_attributes, current, record_collected, update_file, version_of_found,
+};

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::chunks::{chunk_count, content_key};
-use super::{Current, attributes};
+use super::{Current, attributes, copy_attributes};
 use crate::attributes::{Attributes, file_system_id, listed_version};
 use crate::error::{Error, ErrorKind, Result};
 use crate::node::{Node, NodeKind};
@@ -41,8 +41,8 @@ impl Inner {
         }
         let directory = self.tree.in_memory(DirectoryKey { export: node.export, own: node.parent })?;
         let loaded = directory.loaded_guard();
-        let entry = loaded.as_ref()?.snapshot.by_identity(node.own)?;
-        match source(&directory, &entry, node).ok()? {
+        let entry = loaded.as_ref()?.snapshot.by_identity(node.own);
+        match source(&directory, entry.as_ref(), node).ok()? {
             (Source::Collected(collected), attributes) => {
                 let content = content_key(&collected);
                 let mut segments = Vec::with_capacity(2);
@@ -50,7 +50,7 @@ impl Inner {
                     segments.push(self.chunks.now(content, piece.chunk)?.slice(piece.from..piece.to));
                     self.read_ahead(&collected, content, piece.chunk);
                 }
-                self.note_read(&directory, &entry, &collected, call);
+                self.note_read(&directory, &collected, call);
                 let eof = offset.saturating_add(u64::from(length)) >= collected.size;
                 Some(Ok(Data { segments, eof, attributes }))
             }
@@ -77,8 +77,8 @@ impl Inner {
     async fn read_unbounded(self: &Arc<Self>, node: &Node, offset: u64, length: u32, call: &Call) -> Result<Data> {
         let directory = self.tree.resolve_key(DirectoryKey { export: node.export, own: node.parent }).await?;
         let loaded = self.tree.load(&directory).await?.ok_or_else(gone)?;
-        let entry = loaded.snapshot.by_identity(node.own).ok_or_else(gone)?;
-        let (collected, attributes) = match source(&directory, &entry, node)? {
+        let entry = loaded.snapshot.by_identity(node.own);
+        let (collected, attributes) = match source(&directory, entry.as_ref(), node)? {
             (Source::Inline(bytes), attributes) => {
                 return Ok(whole(&bytes, offset, length, attributes));
             }
@@ -91,7 +91,7 @@ impl Inner {
             }
             (Source::Uncollected, _) => {
                 self.demand_collection(&directory, node, call).await?.wait(call.hold).await?;
-                match source(&directory, &entry, node)? {
+                match source(&directory, entry.as_ref(), node)? {
                     (Source::Collected(collected), attributes) => (collected, attributes),
                     _ => {
                         return Err(Error::backend("the file was collected, but its content is not there; try again"));
@@ -107,13 +107,13 @@ impl Inner {
             let chunk = self.chunk(&collected, content, piece.chunk).await?;
             segments.push(chunk.slice(piece.from..piece.to));
         }
-        self.note_read(&directory, &entry, &collected, call);
+        self.note_read(&directory, &collected, call);
         let eof = offset.saturating_add(u64::from(length)) >= collected.size;
         Ok(Data { segments, eof, attributes })
     }
 
     /// One event in the ledger for each run of reads of one content by one principal.
-    fn note_read(&self, directory: &Directory, entry: &Entry<'_>, collected: &Collected, call: &Call) {
+    fn note_read(&self, directory: &Directory, collected: &Collected, call: &Call) {
         if !self.reads.is_new(call.principal.name(), content_key(collected), self.clock.now()) {
             return;
         }
@@ -126,14 +126,15 @@ impl Inner {
             protocol: call.protocol,
             peer: call.peer,
             endpoint: place.endpoint.client_id.clone(),
-            path: format!("{place}/{}", entry.row.name()).into(),
+            path: format!("{place}/{}", collected.listed.name).into(),
             flow: collected.observation.job.clone(),
         });
     }
 }
 
-/// Where the content of the version that `node` names comes from.
-fn source(directory: &Directory, entry: &Entry<'_>, node: &Node) -> Result<(Source, Attributes)> {
+/// Where the content of the version that `node` names comes from. `entry` is `None` if it left the listing: what was collected of it
+/// stays with its readers (D5).
+fn source(directory: &Directory, entry: Option<&Entry<'_>>, node: &Node) -> Result<(Source, Attributes)> {
     match node.kind {
         NodeKind::Directory => {
             return Err(Error::new(ErrorKind::IsDirectory, "a directory has no content"));
@@ -143,16 +144,14 @@ fn source(directory: &Directory, entry: &Entry<'_>, node: &Node) -> Result<(Sour
         }
         NodeKind::File => {}
     }
+    if let Some(record) = directory.file(node.own)
+        && let Some(copy) = record.copy(node.version)
+    {
+        return Ok((Source::Collected(Box::new(copy.clone())), copy_attributes(entry, node, copy)));
+    }
+    let entry = entry.ok_or_else(gone)?;
     let row = &entry.row;
     let fsid = file_system_id(node.export, node.session);
-    let record = directory.file(node.own);
-    if let Some(collected) =
-        record.as_ref().and_then(|record| record.collected.iter().find(|copy| copy.version == node.version))
-    {
-        let current = Current { version: node.version, size: Some(collected.size), collected: Some(collected) };
-        let attributes = attributes(entry, fsid, &current, None);
-        return Ok((Source::Collected(Box::new(collected.clone())), attributes));
-    }
     if node.version != listed_version(row.size(), row.times().modified) {
         return Err(Error::stale("the file changed on the endpoint, and this version was never collected"));
     }

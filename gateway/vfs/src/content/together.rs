@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use dashmap::DashMap;
 
+use super::as_listed;
 use super::collect::Demand;
 use crate::attributes::{FileType, listed_version};
 use crate::backend::{Fetched, Job, JobEvent, Limits, Outcome, Work};
@@ -15,7 +16,7 @@ use crate::node::{Node, NodeKind};
 use crate::pace::Pace;
 use crate::path::EndpointPath;
 use crate::principal::{Call, Spend};
-use crate::store::DirectoryKey;
+use crate::store::{DirectoryKey, FileAsListed};
 use crate::timestamp::Timestamp;
 use crate::tree::Directory;
 use crate::vfs::Inner;
@@ -100,7 +101,7 @@ struct Member {
 impl Inner {
     /// Collects the file, and others with it if a program is reading the directory file by file.
     pub(super) async fn collect_for_reader(self: &Arc<Self>, demand: &Demand, flight: &Arc<Flight>) -> Result<()> {
-        if demand.call.explicit || demand.size > SMALL {
+        if demand.call.explicit || demand.listed.size > SMALL {
             return self.collect_file(demand, flight).await;
         }
         let window = self.readers.begin(&demand.directory, &demand.call, self.clock.now());
@@ -125,8 +126,8 @@ impl Inner {
             return None;
         }
         let members = self.others(demand, window, many).await.ok().filter(|others| !others.is_empty())?;
-        let bytes = if many { members.iter().map(|member| member.demand.size).sum() } else { 0 };
-        let fetched = self.fetch_together(demand, flight, &members, demand.size + bytes).await;
+        let bytes = if many { members.iter().map(|member| member.demand.listed.size).sum() } else { 0 };
+        let fetched = self.fetch_together(demand, flight, &members, demand.listed.size + bytes).await;
         if let Err(error) = &fetched {
             tracing::warn!(path = %demand.path, %error, "files could not be collected together; those that somebody waits for go alone");
         }
@@ -160,7 +161,7 @@ impl Inner {
             return Ok(Vec::new());
         };
         let from = loaded.snapshot.by_identity(demand.node.own).map_or(0, |entry| entry.ordinal);
-        let mut bytes = demand.size;
+        let mut bytes = demand.listed.size;
         let mut members = Vec::new();
         for ordinal in (from + 1..loaded.snapshot.len()).chain(0..from) {
             if members.len() >= window || bytes >= BYTES {
@@ -186,7 +187,7 @@ impl Inner {
                 }
             }
             let node = Node { kind: NodeKind::File, own: entry.identity, version, ..demand.node };
-            if let Some(member) = self.member(demand, node, path, row.size()) {
+            if let Some(member) = self.member(demand, node, path, as_listed(&entry, version)) {
                 bytes += row.size();
                 members.push(member);
             }
@@ -195,12 +196,12 @@ impl Inner {
     }
 
     /// A file that comes along, unless its collection is under way already.
-    fn member(&self, demand: &Demand, node: Node, path: EndpointPath, size: u64) -> Option<Member> {
+    fn member(&self, demand: &Demand, node: Node, path: EndpointPath, listed: FileAsListed) -> Option<Member> {
         let (flight, started) = demand.directory.join_collection((node.own, node.version), || {
             let principal = demand.call.principal.name().into();
             Flight::new(path.endpoint.client_id.clone(), path.to_string(), "collect", principal, self.clock.now())
         });
-        let demand = || Demand { node, path, size, limit: demand.limit, ..demand.clone() };
+        let demand = || Demand { node, path, listed, ..demand.clone() };
         started.then(|| Member { demand: demand(), _guard: EndOnDrop(flight.clone()), flight })
     }
 

@@ -3,12 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::attributes::{Attributes, DIRECTORY_MODE, FILE_MODE, FileType, LINK_MODE, listed_version};
+use crate::attributes::{Attributes, DIRECTORY_MODE, FILE_MODE, FileType, LINK_MODE, file_system_id, listed_version};
 use crate::backend::{FetchedContent, Observation};
 use crate::error::Result;
-use crate::node::Identity;
-use crate::snapshot::Entry;
-use crate::store::{Collected, FileRecord};
+use crate::node::{Identity, Node};
+use crate::snapshot::{Entry, Times};
+use crate::store::{Collected, FileAsListed, FileRecord};
 use crate::timestamp::Timestamp;
 use crate::tree::{Directory, blocking};
 use crate::vfs::Inner;
@@ -64,10 +64,10 @@ pub(crate) fn attributes(entry: &Entry<'_>, fsid: u64, current: &Current<'_>, li
         FileType::Symlink => (LINK_MODE, Some(link_length.unwrap_or(row.size()))),
         _ => (FILE_MODE, Some(0)),
     };
-    // The copy's own modification time, if the listing has moved on since (D5).
-    let modified = match current.collected {
-        Some(copy) if copy.listed_modified.is_some() => copy.listed_modified,
-        _ => times.modified,
+    // The copy's own times, if the listing has moved on since (D5).
+    let times = match current.collected {
+        Some(copy) if copy.version != listed_version(row.size(), times.modified) => copy.listed.times.unwrap_or(times),
+        _ => times,
     };
     Attributes {
         file_type,
@@ -76,28 +76,55 @@ pub(crate) fn attributes(entry: &Entry<'_>, fsid: u64, current: &Current<'_>, li
         fsid,
         file_id: entry.identity.file_id(),
         accessed: times.accessed,
-        modified,
+        modified: times.modified,
         changed: times.changed,
         born: times.born,
         collected: file_type != FileType::Regular || current.collected.is_some() || row.inline().is_some(),
     }
 }
 
-/// Remembers content that was collected for `version` of a file, in the store first.
+/// Attributes of the copy that `node` names. `entry` is `None` if the file left the listing: then those that it had (D5).
+pub(crate) fn copy_attributes(entry: Option<&Entry<'_>>, node: &Node, copy: &Collected) -> Attributes {
+    let fsid = file_system_id(node.export, node.session);
+    if let Some(entry) = entry.filter(|entry| entry.row.file_type() == FileType::Regular) {
+        let current = Current { version: copy.version, size: Some(copy.size), collected: Some(copy) };
+        return attributes(entry, fsid, &current, None);
+    }
+    let times = copy.listed.times.unwrap_or(Times { modified: Some(copy.observation.started), ..Times::default() });
+    Attributes {
+        file_type: FileType::Regular,
+        mode: FILE_MODE,
+        size: Some(copy.size),
+        fsid,
+        file_id: node.own.file_id(),
+        accessed: times.accessed,
+        modified: times.modified,
+        changed: times.changed,
+        born: times.born,
+        collected: true,
+    }
+}
+
+/// What the listing says of a file whose `version` is to be collected.
+pub(crate) fn as_listed(entry: &Entry<'_>, version: u32) -> FileAsListed {
+    let row = &entry.row;
+    let is_listed = version == listed_version(row.size(), row.times().modified);
+    FileAsListed { name: row.name().to_owned(), size: row.size(), times: is_listed.then(|| row.times()) }
+}
+
+/// Remembers content that was collected for `version` of the file `own`, in the store first.
 pub(crate) async fn record_collected(
     inner: &Arc<Inner>,
     directory: &Arc<Directory>,
-    entry: &Entry<'_>,
+    own: Identity,
     version: u32,
-    content: FetchedContent,
-    observation: Observation,
+    listed: FileAsListed,
+    fetched: (FetchedContent, Observation),
 ) -> Result<()> {
-    let row = &entry.row;
-    let is_listed = version == listed_version(row.size(), row.times().modified);
+    let (content, observation) = fetched;
     let collected = Collected {
         version,
-        listed_size: row.size(),
-        listed_modified: if is_listed { row.times().modified } else { None },
+        listed,
         size: content.size,
         location: content.location,
         sparse: content.sparse,
@@ -105,7 +132,7 @@ pub(crate) async fn record_collected(
         sha256_endpoint: content.sha256_endpoint,
         digests: None,
     };
-    update_file(inner, directory, entry.identity, move |record| {
+    update_file(inner, directory, own, move |record| {
         // A version binds to at most one content, for ever (D6).
         let known = record.collected.iter().any(|copy| copy.version == version || copy.location == collected.location);
         if !known {
@@ -153,8 +180,8 @@ pub(crate) async fn update_file(
 mod tests {
     use super::*;
     use crate::backend::ContentLocation;
-    use crate::node::{Identity, Keys};
-    use crate::snapshot::{EntryFields, Rows, Snapshot, Times};
+    use crate::node::Keys;
+    use crate::snapshot::{EntryFields, Rows, Snapshot};
 
     fn snapshot(size: u64, modified: i64) -> Snapshot {
         let mut rows = Rows::new();
@@ -179,8 +206,7 @@ mod tests {
         let at = Timestamp::new(seen, 0);
         Collected {
             version,
-            listed_size: size,
-            listed_modified: None,
+            listed: FileAsListed { name: "log".into(), size, times: None },
             size,
             location: ContentLocation { org: "root".into(), components: vec![format!("{version}")] },
             sparse: false,

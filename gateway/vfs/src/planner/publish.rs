@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::backend::{Fetched, Listed};
-use crate::content::{record_collected, version_of_found};
+use crate::content::{as_listed, record_collected, version_of_found};
 use crate::error::{Error, Result};
 use crate::path::EndpointPath;
 use crate::snapshot::Snapshot;
@@ -94,7 +94,9 @@ impl Inner {
                 continue;
             };
             let version = version_of_found(&entry, &content, &fetched.observation);
-            record_collected(self, directory, &entry, version, content, fetched.observation).await?;
+            let listed = as_listed(&entry, version);
+            let fetched = (content, fetched.observation);
+            record_collected(self, directory, entry.identity, version, listed, fetched).await?;
         }
         Ok(())
     }

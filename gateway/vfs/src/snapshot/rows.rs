@@ -4,7 +4,7 @@ use crate::attributes::FileType;
 use crate::timestamp::Timestamp;
 
 /// The four times of a row, each `None` if the endpoint does not know it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
 pub struct Times {
     /// Last modification.
     pub modified: Option<Timestamp>,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{Found, Inner};
 use crate::attributes::{Attributes, DIRECTORY_MODE, FileType, file_system_id, stamped};
-use crate::content::{Current, attributes, current};
+use crate::content::{Current, attributes, copy_attributes, current};
 use crate::error::{Error, Result};
 use crate::flight::RETRY_AFTER;
 use crate::node::{Identity, Node, NodeKind};
@@ -26,10 +26,8 @@ impl Inner {
         }
         let parent = self.tree.in_memory(DirectoryKey { export: node.export, own: node.parent })?;
         let loaded = parent.loaded_guard();
-        let Some(entry) = loaded.as_ref()?.snapshot.by_identity(node.own) else {
-            return Some(Err(gone()));
-        };
-        match self.version_attributes(&parent, &entry, node) {
+        let entry = loaded.as_ref()?.snapshot.by_identity(node.own);
+        match self.version_attributes(&parent, entry.as_ref(), node) {
             Ok(attributes) if attributes.size.is_none() => None,
             result => Some(result),
         }
@@ -48,13 +46,13 @@ impl Inner {
             NodeKind::File | NodeKind::Link | NodeKind::Special => {
                 let parent = self.tree.resolve_key(DirectoryKey { export: node.export, own: node.parent }).await?;
                 let loaded = self.tree.load(&parent).await?.ok_or_else(gone)?;
-                let entry = loaded.snapshot.by_identity(node.own).ok_or_else(gone)?;
-                let attributes = self.version_attributes(&parent, &entry, node)?;
+                let entry = loaded.snapshot.by_identity(node.own);
+                let attributes = self.version_attributes(&parent, entry.as_ref(), node)?;
                 if attributes.size.is_some() {
                     return Ok(attributes);
                 }
                 self.fetch_unknown_size(&parent, node, call).await?;
-                let attributes = self.version_attributes(&parent, &entry, node)?;
+                let attributes = self.version_attributes(&parent, entry.as_ref(), node)?;
                 if attributes.size.is_none() {
                     return Err(Error::later(RETRY_AFTER, "the size is not known yet"));
                 }
@@ -69,8 +67,21 @@ impl Inner {
         self.demand_collection(parent, node, call).await?.wait(hold).await
     }
 
-    /// Attributes of exactly the version that the node names (D6).
-    fn version_attributes(&self, parent: &Arc<Directory>, entry: &Entry<'_>, node: &Node) -> Result<Attributes> {
+    /// Attributes of exactly the version that the node names (D6). `entry` is `None` if it left the listing: what was collected of it
+    /// stays with its readers (D5).
+    fn version_attributes(
+        &self,
+        parent: &Arc<Directory>,
+        entry: Option<&Entry<'_>>,
+        node: &Node,
+    ) -> Result<Attributes> {
+        if node.kind == NodeKind::File
+            && let Some(record) = parent.file(node.own)
+            && let Some(copy) = record.copy(node.version)
+        {
+            return Ok(copy_attributes(entry, node, copy));
+        }
+        let entry = entry.ok_or_else(gone)?;
         let fsid = file_system_id(node.export, node.session);
         let row = &entry.row;
         if row.file_type() != FileType::Regular {
@@ -79,13 +90,6 @@ impl Inner {
             }
             let current = Current { version: 0, size: None, collected: None };
             return Ok(attributes(entry, fsid, &current, self.link_length(parent, entry)));
-        }
-        let record = parent.file(entry.identity);
-        if let Some(copy) =
-            record.as_ref().and_then(|record| record.collected.iter().find(|copy| copy.version == node.version))
-        {
-            let current = Current { version: copy.version, size: Some(copy.size), collected: Some(copy) };
-            return Ok(attributes(entry, fsid, &current, None));
         }
         let listed = crate::attributes::listed_version(row.size(), row.times().modified);
         if node.kind != NodeKind::File || node.version != listed {

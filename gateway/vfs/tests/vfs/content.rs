@@ -176,6 +176,70 @@ async fn a_handle_reads_the_version_that_it_names_and_no_other() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn whoever_reads_a_file_that_then_vanishes_reads_it_to_its_end() {
+    let backend = crate::backend();
+    let bytes = noise(3 << 20);
+    let entry = FakeEntry {
+        size: bytes.len() as u64,
+        content: bytes.clone().into(),
+        modified: Some(Timestamp::new(1000, 0)),
+        ..FakeEntry::new(FileType::Regular)
+    };
+    backend.add_entry(CLIENT, "auto", &["evidence"], entry);
+    backend.add_file(CLIENT, "auto", &["unread"], "x");
+    let store = std::sync::Arc::new(MemoryStore::default());
+    let vfs = vfs_with(&backend, &store, Settings::default());
+    know(&vfs).await;
+    let node = find(&vfs, &path("evidence")).await.unwrap().node;
+    let unread = find(&vfs, &path("unread")).await.unwrap().node;
+    vfs.read(&node, 0, 10, &call()).await.unwrap();
+    let before = vfs.attributes(&node, &call()).await.unwrap();
+
+    // The endpoint loses both: one is a directory of the same name now.
+    backend.remove(CLIENT, "auto", &["evidence"]);
+    backend.remove(CLIENT, "auto", &["unread"]);
+    backend.add_directory(CLIENT, "auto", &["evidence"]);
+    let auto = find(&vfs, &path("")).await.unwrap().node;
+    for vanished in [false, true] {
+        if vanished {
+            backend.remove(CLIENT, "auto", &["evidence"]);
+        }
+        tokio::time::advance(Duration::from_secs(1)).await;
+        let _news: Vec<Progress> = vfs.refresh(&auto, 0, &call()).collect().await;
+        assert!(read_all(&vfs, &node).await.unwrap() == bytes);
+        assert_eq!(vfs.attributes(&node, &call()).await.unwrap(), before);
+        assert_eq!(vfs.attributes_now(&node).unwrap().unwrap(), before);
+        assert_eq!(vfs.read(&unread, 0, 1, &call()).await.unwrap_err().kind(), ErrorKind::Stale);
+    }
+    // By its name it is gone, and after a restart with the endpoint away the handle still reads.
+    assert_eq!(find(&vfs, &path("evidence")).await.unwrap_err().kind(), ErrorKind::Absent);
+    backend.set_online(CLIENT, false);
+    let vfs = vfs_with(&backend, &store, Settings::default());
+    know(&vfs).await;
+    assert!(read_all(&vfs, &node).await.unwrap() == bytes);
+    assert_eq!(vfs.attributes(&node, &call()).await.unwrap(), before);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_file_that_leaves_the_listing_while_it_is_collected_is_served() {
+    let (backend, vfs) = fixture().await;
+    let etc = find(&vfs, &path("etc")).await.unwrap().node;
+    let node = find(&vfs, &path("etc/hosts")).await.unwrap().node;
+    backend.set_latency(Duration::from_secs(5));
+    let reader = tokio::spawn({
+        let vfs = vfs.clone();
+        async move { read_all(&vfs, &node).await }
+    });
+    tokio::time::sleep(Duration::from_secs(1)).await; // the endpoint has read it
+    backend.set_latency(Duration::ZERO);
+    backend.remove(CLIENT, "auto", &["etc", "hosts"]);
+    let _news: Vec<Progress> = vfs.refresh(&etc, 0, &call()).collect().await;
+    assert_eq!(find(&vfs, &path("etc/hosts")).await.unwrap_err().kind(), ErrorKind::Absent);
+    assert!(!reader.is_finished());
+    assert_eq!(reader.await.unwrap().unwrap(), b"127.0.0.1 localhost\n");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_file_collected_larger_than_listed_has_the_size_that_was_collected() {
     let backend = crate::backend();
     let entry = FakeEntry { size: 3, content: "longer than listed".into(), ..FakeEntry::new(FileType::Regular) };

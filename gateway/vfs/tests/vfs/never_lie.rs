@@ -175,10 +175,6 @@ async fn run(steps: Vec<Step>) -> Result<(), TestCaseError> {
             }
             Step::Read { name } => {
                 let name = format!("f{name}");
-                // What an earlier step began behind its back ends first: it may find that the file is gone.
-                while vfs.activity().iter().any(|activity| activity.ended.is_none()) {
-                    tokio::time::sleep(Duration::from_millis(1)).await;
-                }
                 let Ok(found) = vfs.lookup(&node, &name, &call()).await else { continue };
                 if let Ok(bytes) = crate::read_all(&vfs, &found.node).await {
                     let known = truth.ever().any(|files| files.get(&name) == Some(&bytes));
