@@ -66,6 +66,9 @@ pub struct GatewayKeys {
     /// Opening a file up to this size collects it
     #[arg(long, value_name = "SIZE", value_parser = quantity::size, default_value = "256MiB", help_heading = "What endpoints bear")]
     pub automatic_collection: u64,
+    /// Of a larger file only what is read is collected, if the server has our artifacts (`raptorgate install-artifacts`)
+    #[arg(long, value_name = "SIZE", value_parser = quantity::size, default_value = "32MiB", help_heading = "What endpoints bear")]
+    pub ranges_above: u64,
     /// Flows an hour, per user and endpoint
     #[arg(long, value_name = "NUMBER", default_value = "300", help_heading = "What endpoints bear")]
     pub flows_per_hour: u64,

@@ -23,6 +23,7 @@ pub fn of_model(keys: &GatewayKeys) -> Settings {
         listing_memory: bytes(keys.listing_memory),
         content_memory: bytes(keys.content_memory),
         automatic_collection_bytes: keys.automatic_collection,
+        ranges_above: keys.ranges_above,
         start_by: keys.start_by,
         prefetch: !keys.no_prefetch,
         accessors: keys.accessor.clone(),

@@ -1,10 +1,11 @@
 //! The same promises with a real Velociraptor server and client (`VELOCIRAPTOR_BIN`, or the PATH): the tree that is on disk,
 //! through both protocols; what a look costs; what a user without rights is told.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
+use crate::large_files::{LOOKS, get_range, on_disk, with_image};
 use crate::support::gateway::{Client, Gateway, Start, url_path, verb};
 use crate::support::ground_truth::{assert_contents_were_read, assert_same, ground_truth, nfs_times, through_nfs};
 use crate::support::guest::{self, Link, Release};
@@ -113,13 +114,41 @@ fn a_miss_costs_little_more_than_its_flow() {
 }
 
 #[test]
+fn with_our_artifacts_a_look_into_a_large_file_moves_little_of_it() {
+    skip_if!(velociraptor::obstacle());
+    let tree = Tree::small();
+    let image = with_image(&tree);
+    let velociraptor = Velociraptor::start();
+    let admin = velociraptor.path("admin.yaml");
+    let said = verb(&["install-artifacts", "--api-config", admin.to_str().unwrap()], Duration::from_secs(60));
+    assert!(said.succeeded(), "{}{}", said.text(), said.stderr);
+    let state = TempDir::new().unwrap();
+    let gateway = Gateway::start(Start::serve(&velociraptor.api_config(), state.path()));
+    let rig = Rig { gateway, velociraptor, _state: state };
+    let folder = format!("{}/large", tree.path().display());
+    let http = rig.gateway.http();
+    let path = url_path(&rig.client(), format!("{folder}/disk.img").as_bytes());
+    propfind::list(&http, &(url_path(&rig.client(), folder.as_bytes()) + "/"));
+    for (range, offset, length) in LOOKS {
+        let started = Instant::now();
+        let answer = get_range(&http, &path, range);
+        eprintln!("{length} bytes at {offset} of 3 GiB: {:?}", started.elapsed());
+        assert_eq!(answer.status, 206, "{range}: {}", answer.text());
+        assert!(answer.body == on_disk(&image, offset, length), "{range}");
+    }
+    let query = format!("SELECT total_uploaded_bytes FROM flows(client_id='{}')", rig.velociraptor.client_id);
+    let moved: u64 = rig.velociraptor.query(&query).iter().filter_map(|row| row["total_uploaded_bytes"].as_u64()).sum();
+    assert!((1..=24 << 20).contains(&moved), "{moved} bytes");
+}
+
+#[test]
 fn a_user_without_rights_is_told_what_to_do() {
     skip_if!(velociraptor::obstacle());
     let velociraptor = Velociraptor::start();
     let state = TempDir::new().unwrap();
     let config = velociraptor.path("nobody.yaml");
     let arguments = ["check", "--api-config", config.to_str().unwrap(), "--state", state.path().to_str().unwrap()];
-    let finished = verb(&arguments, std::time::Duration::from_secs(60));
+    let finished = verb(&arguments, Duration::from_secs(60));
     let said = finished.text() + &finished.stderr;
     assert!(!finished.succeeded(), "{said}");
     assert!(said.contains("--role investigator,api"), "{said}");

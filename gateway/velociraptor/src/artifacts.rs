@@ -35,6 +35,10 @@ pub(crate) const DOWNLOAD_FILE: &str = "System.VFS.DownloadFile";
 pub(crate) const LIST_MANY_ROWS: &str = "Custom.Raptorgate.ListMany/Listing";
 /// The source of [`READ_RANGES`] with one row per range.
 pub(crate) const READ_RANGES_DATA: &str = "Custom.Raptorgate.ReadRanges/Data";
+/// Its source with the file's size and times before it is read.
+pub(crate) const READ_RANGES_STAT: &str = "Custom.Raptorgate.ReadRanges/Stat";
+/// The same, after it was read.
+pub(crate) const READ_RANGES_AFTER: &str = "Custom.Raptorgate.ReadRanges/After";
 
 #[cfg(test)]
 mod tests {

@@ -131,6 +131,7 @@ fn fetched(directory: &EndpointPath, name: &str, download: &str) -> Option<Fetch
             sha256_endpoint: Some(download.sha256).filter(|hash| hash.len() == 64),
         }),
         observation: Observation { job: Arc::from(download.flow_id), by: Arc::from(""), started, seen, first_row: 0 },
+        range: None,
     })
 }
 

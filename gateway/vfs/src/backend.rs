@@ -235,6 +235,28 @@ pub struct Fetched {
     pub content: std::result::Result<FetchedContent, Complaint>,
     /// When and by which job.
     pub observation: Observation,
+    /// For a [`Work::Ranges`]: which range this is, and of which state of the file.
+    pub range: Option<FetchedRange>,
+}
+
+/// A range of a file, and the file's state before and after it was read, which was the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FetchedRange {
+    /// Where it begins.
+    pub offset: u64,
+    /// Bytes asked for. What came may be less: up to the end of the file.
+    pub length: u64,
+    /// State of the file.
+    pub state: FileState,
+}
+
+/// What tells two states of a file apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct FileState {
+    /// Bytes.
+    pub size: u64,
+    /// Last modification.
+    pub modified: Option<Timestamp>,
 }
 
 /// Content that the server holds.

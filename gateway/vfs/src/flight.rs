@@ -69,18 +69,22 @@ impl Flight {
     /// # Errors
     /// What the work ended with; `Later` when it has not ended by then.
     pub(crate) async fn wait(&self, hold: Duration) -> Result<()> {
-        let mut status = self.status();
-        let ended = async {
-            match status.wait_for(|status| status.ended.is_some()).await {
-                Ok(status) => status.ended.clone().unwrap_or(Ok(())),
-                Err(_) => Err(Error::backend("the work was abandoned")),
-            }
-        };
-        match tokio::time::timeout(hold, ended).await {
+        match tokio::time::timeout(hold, self.ended()).await {
             Ok(result) => result,
             Err(_) => {
                 Err(Error::later(RETRY_AFTER, format!("the endpoint is still working on {}; ask again", self.path)))
             }
+        }
+    }
+
+    /// Waits for the end, however long that takes.
+    ///
+    /// # Errors
+    /// What the work ended with.
+    pub(crate) async fn ended(&self) -> Result<()> {
+        match self.status().wait_for(|status| status.ended.is_some()).await {
+            Ok(status) => status.ended.clone().unwrap_or(Ok(())),
+            Err(_) => Err(Error::backend("the work was abandoned")),
         }
     }
 

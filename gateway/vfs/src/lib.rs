@@ -7,6 +7,7 @@
 pub mod attributes;
 pub mod backend;
 pub mod clock;
+pub mod collected;
 mod content;
 pub mod endpoint;
 pub mod error;
@@ -38,7 +39,7 @@ pub use listing::Listing;
 pub use name::Profile;
 pub use node::{HANDLE_BYTES, Keys, Node, NodeKind};
 pub use path::EndpointPath;
-pub use principal::{Call, Principal, Protocol, Reason};
+pub use principal::{Call, Principal, Protocol, Reads, Reason};
 pub use settings::Settings;
 pub use timestamp::Timestamp;
 pub use vfs::{Activity, Data, EndpointStatus, Found, Parts, Progress, Vfs};

@@ -49,6 +49,17 @@ pub enum Protocol {
     Gateway,
 }
 
+/// How far a caller is known to read, so that what he needs comes in as few deliveries as possible.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reads {
+    /// Not known: what he asks for, and more as he goes on.
+    Parts,
+    /// On to this offset.
+    UpTo(u64),
+    /// All of the file: it is collected whole, or refused.
+    Whole,
+}
+
 /// One call of one client: who asks, from where, and how long that client bears silence.
 #[derive(Debug, Clone)]
 pub struct Call {
@@ -64,12 +75,14 @@ pub struct Call {
     pub profile: Profile,
     /// Explicit wish of a person (`collect`, a button): size caps of automatic collection do not apply.
     pub explicit: bool,
+    /// How far this caller is known to read.
+    pub reads: Reads,
 }
 
 impl Call {
     /// A call by `principal` through `protocol`, with a hold budget, not explicit.
     pub fn new(principal: Principal, protocol: Protocol, hold: Duration) -> Call {
-        Call { principal, protocol, peer: None, hold, profile: Profile::Posix, explicit: false }
+        Call { principal, protocol, peer: None, hold, profile: Profile::Posix, explicit: false, reads: Reads::Parts }
     }
 }
 

@@ -15,6 +15,8 @@ pub struct Settings {
     pub content_memory: usize,
     /// Files up to this size are collected by opening them (D15).
     pub automatic_collection_bytes: u64,
+    /// Of larger files only what is read is collected, where the server can read ranges.
+    pub ranges_above: u64,
     /// An endpoint that the server has not heard of for so long is offline.
     pub offline_after: Duration,
     /// A flow that was not delivered by then is cancelled (D17).
@@ -32,6 +34,7 @@ impl Default for Settings {
             listing_memory: 48 << 20,
             content_memory: 64 << 20,
             automatic_collection_bytes: 256 << 20,
+            ranges_above: 32 << 20,
             offline_after: Duration::from_secs(90),
             start_by: Duration::from_secs(15 * 60),
             prefetch: true,

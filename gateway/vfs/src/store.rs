@@ -7,12 +7,12 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::backend::{Cause, ContentLocation, Observation};
+use crate::backend::{Cause, Observation};
+pub use crate::collected::{Collected, Digests, FileAsListed, FileRecord, HeldRange, InRanges};
 use crate::endpoint::{Endpoint, EndpointId};
 use crate::error::Result;
 use crate::node::Identity;
 use crate::path::EndpointPath;
-use crate::snapshot::Times;
 use crate::timestamp::Timestamp;
 
 /// Contents are kept in chunks of this many bytes; only the last chunk of a content is shorter.
@@ -104,68 +104,6 @@ pub struct FailureRecord {
     pub cause: Cause,
     /// In words.
     pub message: Arc<str>,
-}
-
-/// What is kept of a file: its collected versions, oldest first.
-#[derive(Debug, Clone, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
-pub struct FileRecord {
-    /// Collected versions.
-    pub collected: Vec<Collected>,
-}
-
-impl FileRecord {
-    /// The copy that `version` is bound to.
-    pub fn copy(&self, version: u32) -> Option<&Collected> {
-        self.collected.iter().find(|copy| copy.version == version)
-    }
-}
-
-/// The bytes of one version of a file (D44). A version binds to at most one of these, for ever (D6).
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub struct Collected {
-    /// The version (D6) that this was collected for.
-    pub version: u32,
-    /// The file as it was listed when the collection was started: what is served of a copy whose file left the listing since (D5).
-    #[serde(default)]
-    pub listed: FileAsListed,
-    /// Bytes of content.
-    pub size: u64,
-    /// Where the server keeps it.
-    pub location: ContentLocation,
-    /// Stored with holes.
-    pub sparse: bool,
-    /// When and by which job.
-    pub observation: Observation,
-    /// SHA-256 by the endpoint (D8), lower-case hex.
-    pub sha256_endpoint: Option<String>,
-    /// Hashes over the bytes that the gateway received whole (D8).
-    pub digests: Option<Digests>,
-}
-
-/// What the listing said of a file when its collection was started.
-#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub struct FileAsListed {
-    /// Raw component.
-    pub name: String,
-    /// Bytes.
-    pub size: u64,
-    /// The four times; `None` if the copy is known to be of another state of the file than the listed one.
-    pub times: Option<Times>,
-}
-
-/// Hashes that the gateway computed over a whole content (D8), lower-case hex.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub struct Digests {
-    /// SHA-256.
-    pub sha256: String,
-    /// SHA-1, for look-ups.
-    pub sha1: String,
-    /// MD5, for look-ups.
-    pub md5: String,
-    /// Bytes hashed.
-    pub length: u64,
-    /// When.
-    pub at: Timestamp,
 }
 
 /// Key of a content in the store.

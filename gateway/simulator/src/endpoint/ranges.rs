@@ -32,21 +32,39 @@ pub(super) async fn read_ranges(run: &Run, queries: &mut Vec<Query>) -> Result<(
     let stat_query = queries.len();
     queries.push(Query::new(&format!("{READ_RANGES}/Stat")));
     queries.push(Query::new(&format!("{READ_RANGES}/Data")));
-    let data_query = stat_query + 1;
+    queries.push(Query::new(&format!("{READ_RANGES}/After")));
+    let (data_query, after_query) = (stat_query + 1, stat_query + 2);
     // A missing file: no rows in either source, no log.
     let Some(entry) = upload::stat(run, &accessor, &components).await? else {
         return Ok(());
     };
     let path = run.endpoint.files.display(&accessor, &components);
-    let mut rows = vec![stat_row(&path, &entry)];
     if let Some(query) = queries.get_mut(stat_query) {
-        run.send_rows(query, &STAT_COLUMNS, std::mem::take(&mut rows))?;
+        run.send_rows(query, &STAT_COLUMNS, vec![stat_row(&path, &entry)])?;
     }
     if transport == "sparse" {
-        return sparse(run, queries, data_query, &accessor, &components, &ranges).await;
+        sparse(run, queries, data_query, &accessor, &components, &ranges).await?;
+    } else {
+        each(run, queries, data_query, &accessor, &components, &ranges, &transport).await?;
     }
-    for range in ranges {
-        let chunk = read(run, queries, data_query, &accessor, &components, range).await?;
+    match (upload::stat(run, &accessor, &components).await?, queries.get_mut(after_query)) {
+        (Some(entry), Some(query)) => run.send_rows(query, &STAT_COLUMNS, vec![stat_row(&path, &entry)]),
+        _ => Ok(()),
+    }
+}
+
+/// One row, and by the scope transport one upload, for each range.
+async fn each(
+    run: &Run,
+    queries: &mut [Query],
+    data_query: usize,
+    accessor: &str,
+    components: &[String],
+    ranges: &[Range],
+    transport: &str,
+) -> Result<(), Stop> {
+    for &range in ranges {
+        let chunk = read(run, queries, data_query, accessor, components, range).await?;
         let mut row = format!("[{},{},", range.offset, chunk.len());
         let columns: [&str; 3] = if transport == "scope" {
             let name = format!("range-{}-{}", range.offset, range.length);

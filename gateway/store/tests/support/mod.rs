@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
-use vfs::backend::{ContentLocation, Observation};
+use vfs::backend::{ContentLocation, FileState, Observation};
 use vfs::endpoint::{Endpoint, EndpointId, System};
 use vfs::node::Identity;
 use vfs::path::EndpointPath;
 use vfs::snapshot::Times;
 use vfs::store::{
-    Collected, DirectoryKey, DirectoryRecord, FileAsListed, FileRecord, IdentityText, ListingRecord, Place,
+    Collected, DirectoryKey, DirectoryRecord, FileAsListed, FileRecord, HeldRange, IdentityText, InRanges,
+    ListingRecord, Place,
 };
 use vfs::timestamp::Timestamp;
 
@@ -53,6 +54,18 @@ pub fn file(version: u32) -> FileRecord {
             observation: observation(9),
             sha256_endpoint: None,
             digests: None,
+        }],
+        in_ranges: vec![InRanges {
+            version: version + 1,
+            listed: FileAsListed::default(),
+            state: FileState { size: 10 << 30, modified: None },
+            held: vec![HeldRange {
+                offset: 1 << 20,
+                length: 1 << 20,
+                location: ContentLocation { org: "root".into(), components: vec!["range".into()] },
+                observation: observation(9),
+                sha256_endpoint: Some("ab".repeat(32)),
+            }],
         }],
     }
 }

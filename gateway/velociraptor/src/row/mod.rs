@@ -2,7 +2,7 @@
 
 mod mode;
 mod registry;
-mod time;
+pub(crate) mod time;
 
 use std::borrow::Cow;
 

@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use serde::Deserialize;
 use vfs::EndpointPath;
-use vfs::backend::{Complaint, ContentLocation, Fetched, FetchedContent, JobEvent, Outcome};
+use vfs::backend::{Complaint, ContentLocation, Fetched, FetchedContent, FetchedRange, JobEvent, Outcome};
 
-use super::complaint;
 use super::pages::{Pages, is_last};
 use super::uploads::{self, Upload};
 use super::watcher::{Watcher, ended};
+use super::{complaint, ranges};
 use crate::artifacts;
 use crate::flow::{FlowState, Kind, Phase};
 use crate::server::CallResult;
@@ -78,6 +78,10 @@ impl Reader {
             tokio::time::sleep(pause).await;
             uploads = uploads::read(server, client_id, flow_id).await?;
         }
+        let file_state = match &watcher.task.kind {
+            Kind::Ranges { .. } => Some(ranges::file_state(watcher, state).await?),
+            _ => None,
+        };
         let uploads: HashMap<Key, Upload> = uploads.into_iter().map(|upload| (Key::of(&upload), upload)).collect();
         let single = wanted.len() == 1;
         let mut missing = 0;
@@ -99,12 +103,21 @@ impl Reader {
                 }),
                 Judgement::Complaint(complaint) => Err(complaint),
             };
+            let (content, range) = match (&file_state, wanted.range) {
+                (Some(Ok(state)), Some((offset, length))) => {
+                    (content, Some(FetchedRange { offset, length, state: *state }))
+                }
+                (Some(Err(complaint)), _) => (content.and(Err(complaint.clone())), None),
+                _ => (content, None),
+            };
             missing += usize::from(content.is_err());
             // A failed flow says nothing certain of what it did not bring.
             let certain = content.is_ok() || state.phase == Phase::Finished;
             if certain && self.told.insert(index) {
                 let observation = watcher.observation(state, 0);
-                watcher.tell(JobEvent::Fetched(Fetched { file: wanted.file.clone(), content, observation })).await;
+                watcher
+                    .tell(JobEvent::Fetched(Fetched { file: wanted.file.clone(), content, observation, range }))
+                    .await;
             }
         }
         // A flow also counts as failed for a line in its log; if everything is here, it did what it should (§5.2).
@@ -118,6 +131,8 @@ struct Wanted {
     key: Key,
     /// How the flow's row names it: see [`said`].
     said: String,
+    /// Offset and length, of a range.
+    range: Option<(u64, u64)>,
 }
 
 /// An upload by accessor and path on the endpoint.
@@ -134,13 +149,13 @@ impl Wanted {
     fn file(file: &EndpointPath) -> Wanted {
         let components: Vec<String> = file.components.iter().map(ToString::to_string).collect();
         let said = name_of(&components);
-        Wanted { file: file.clone(), key: Key(file.accessor.to_string(), components), said }
+        Wanted { file: file.clone(), key: Key(file.accessor.to_string(), components), said, range: None }
     }
 
     fn range(file: &EndpointPath, offset: u64, length: u64) -> Wanted {
         let components = vec![format!("range-{offset}-{length}")];
         let said = name_of(&components);
-        Wanted { file: file.clone(), key: Key("scope".to_owned(), components), said }
+        Wanted { file: file.clone(), key: Key("scope".to_owned(), components), said, range: Some((offset, length)) }
     }
 }
 

@@ -6,6 +6,7 @@ mod hub;
 mod listing;
 mod pages;
 mod probe;
+mod ranges;
 #[cfg(test)]
 mod tests;
 mod uploads;

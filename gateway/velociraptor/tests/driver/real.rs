@@ -12,7 +12,7 @@ use vfs::backend::{Backend as _, Cause, EndpointChange, Failure, Listed, Outcome
 use vfs::{EndpointId, EndpointPath, ErrorKind, FileType, System};
 
 use crate::rig::{Rig, binary};
-use crate::support::{assert_equals_disk, delivery, noise, path, read_all, run, show_log, submit, wait};
+use crate::support::{assert_equals_disk, assert_ranges, delivery, noise, path, read_all, run, show_log, submit, wait};
 
 fn driver(rig: &Rig, user: &str) -> Driver {
     let options = Options { poll_clients: Duration::from_millis(500), ..Options::default() };
@@ -333,6 +333,10 @@ async fn lists_of_works(gateway: &Driver, admin: &Driver, endpoint: &EndpointId,
         let end = whole.len().min(start + usize::try_from(length).unwrap());
         assert_eq!(bytes, whole[start..end], "range at {offset}");
     }
+    assert_ranges(&seen, &top.join("files/ten.bin"), &[(0, 100), (5 << 20, 1 << 20), ((10 << 20) - 10, 100)]);
+    let missing = Work::Ranges { file: files[1].clone(), ranges: vec![(0, 10)] };
+    let seen = run(gateway, endpoint, missing).await;
+    assert!(seen.fetched[0].content.is_err() && seen.fetched[0].range.is_none());
 }
 
 async fn poor_users(rig: &Rig, endpoint: &EndpointId, small: &Path) {

@@ -10,7 +10,7 @@ use simulator::{Config, EndpointConfig, Handle, Permissions, Simulator, Timing};
 use vfs::backend::{Backend as _, Cause, Failure, JobEvent, Outcome, Work};
 use vfs::{EndpointId, ErrorKind};
 
-use crate::support::{assert_equals_disk, noise, path, read_all, run, show_log, submit, wait};
+use crate::support::{assert_equals_disk, assert_ranges, noise, path, read_all, run, show_log, submit, wait};
 
 struct Rig {
     simulator: Simulator,
@@ -262,6 +262,10 @@ async fn lists_of_works_need_our_artifacts_and_then_are_one_flow() {
     let content = noise(2, 1_500_000);
     assert_eq!(read_all(&rig.driver, seen.fetched[0].content.as_ref().unwrap()).await, content[1_000..1_010]);
     assert_eq!(read_all(&rig.driver, seen.fetched[1].content.as_ref().unwrap()).await, content[1_499_990..]);
+    assert_ranges(&seen, &on_disk.join("b"), &[(1_000, 10), (1_499_990, 99)]);
+    let missing = Work::Ranges { file: files[2].clone(), ranges: vec![(0, 10)] };
+    let seen = run(&rig.driver, &rig.endpoint, missing).await;
+    assert!(seen.fetched[0].content.is_err() && seen.fetched[0].range.is_none());
     let directories = vec![directory.clone(), directory.child("nothing").unwrap()];
     let seen = run(&rig.driver, &rig.endpoint, Work::ListMany { directories }).await;
     assert_equals_disk(&seen.only_listing().rows, &on_disk);

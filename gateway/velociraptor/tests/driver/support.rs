@@ -1,12 +1,16 @@
 //! What the tests of the driver share: deliveries, and waiting for jobs.
 
 use std::collections::BTreeMap;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use raptorgate_velociraptor::Driver;
-use vfs::backend::{Backend as _, Complaint, Delivery, Failure, Fetched, Job, JobEvent, Limits, Listed, Outcome, Work};
+use vfs::backend::{
+    Backend as _, Complaint, Delivery, Failure, Fetched, FetchedRange, FileState, Job, JobEvent, Limits, Listed,
+    Outcome, Work,
+};
 use vfs::snapshot::Rows;
 use vfs::{EndpointId, EndpointPath, FileType, Principal, Reason, Timestamp};
 
@@ -73,6 +77,16 @@ pub fn delivery(works: Vec<Work>) -> Delivery {
             cpu_percent: 0,
         },
     }
+}
+
+/// The ranges are those that were asked for, of the state that the file on disk has.
+pub fn assert_ranges(seen: &Seen, on_disk: &Path, asked: &[(u64, u64)]) {
+    let metadata = std::fs::metadata(on_disk).unwrap();
+    let modified = Timestamp::new(metadata.mtime(), u32::try_from(metadata.mtime_nsec()).unwrap());
+    let state = FileState { size: metadata.len(), modified: Some(modified) };
+    let ranges: Vec<_> = seen.fetched.iter().map(|fetched| fetched.range.unwrap()).collect();
+    let expected: Vec<_> = asked.iter().map(|&(offset, length)| FetchedRange { offset, length, state }).collect();
+    assert_eq!(ranges, expected);
 }
 
 pub async fn submit(driver: &Driver, endpoint: &EndpointId, work: Work) -> Job {

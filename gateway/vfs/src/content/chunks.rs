@@ -8,8 +8,9 @@ use bytes::Bytes;
 use dashmap::DashMap;
 use tokio::sync::Semaphore;
 
+use super::held::Held;
 use crate::error::{Error, Result};
-use crate::store::{CHUNK_BYTES, Collected, ContentKey};
+use crate::store::{CHUNK_BYTES, ContentKey};
 use crate::tree::blocking;
 use crate::vfs::Inner;
 
@@ -109,24 +110,10 @@ pub(crate) fn chunk_count(size: u64) -> u64 {
     size.div_ceil(CHUNK_BYTES as u64)
 }
 
-/// The store's key of a content: a hash of where the server keeps it, which is never used twice.
-pub(crate) fn content_key(collected: &Collected) -> ContentKey {
-    let mut bytes = collected.location.org.as_bytes().to_vec();
-    for component in &collected.location.components {
-        bytes.push(0);
-        bytes.extend_from_slice(component.as_bytes());
-    }
-    ContentKey(xxhash_rust::xxh3::xxh3_128(&bytes))
-}
-
 impl Inner {
     /// A chunk of a content, from wherever it is nearest.
-    pub(crate) async fn chunk(
-        self: &Arc<Self>,
-        collected: &Collected,
-        content: ContentKey,
-        index: u64,
-    ) -> Result<Bytes> {
+    pub(crate) async fn chunk(self: &Arc<Self>, held: &Held, index: u64) -> Result<Bytes> {
+        let content = held.content;
         if let Some(bytes) = self.chunks.now(content, index) {
             return Ok(bytes);
         }
@@ -135,7 +122,7 @@ impl Inner {
         let turn = lock.lock().await;
         let result = match self.chunks.now(content, index) {
             Some(bytes) => Ok(bytes),
-            None => self.fetch_chunk(collected, content, index).await,
+            None => self.fetch_chunk(held, index).await,
         };
         drop(turn);
         self.chunks.fetching.remove_if(&key, |_, lock| Arc::strong_count(lock) <= 2);
@@ -143,26 +130,28 @@ impl Inner {
     }
 
     /// Starts fetching what a sequential reader will want next.
-    pub(crate) fn read_ahead(self: &Arc<Self>, collected: &Collected, content: ContentKey, index: u64) {
-        let range = self.chunks.note(content, index, chunk_count(collected.size));
+    pub(crate) fn read_ahead(self: &Arc<Self>, held: &Held, index: u64) {
+        let content = held.content;
+        let range = self.chunks.note(content, index, chunk_count(held.size()));
         for next in range {
-            if self.chunks.now(content, next).is_some() {
+            if held.locate(next).is_none() || self.chunks.now(content, next).is_some() {
                 continue;
             }
             let inner = self.clone();
-            let collected = collected.clone();
+            let held = held.clone();
             tokio::spawn(async move {
                 let _permit = inner.chunks.ahead.clone().acquire_owned().await;
-                if let Err(error) = inner.chunk(&collected, content, next).await {
+                if let Err(error) = inner.chunk(&held, next).await {
                     tracing::debug!(%error, chunk = next, "reading ahead failed; the reader will see it when it comes there");
                 }
             });
         }
     }
 
-    async fn fetch_chunk(self: &Arc<Self>, collected: &Collected, content: ContentKey, index: u64) -> Result<Bytes> {
+    async fn fetch_chunk(self: &Arc<Self>, held: &Held, index: u64) -> Result<Bytes> {
+        let content = held.content;
         let offset = index * CHUNK_BYTES as u64;
-        let expected = collected.size.saturating_sub(offset).min(CHUNK_BYTES as u64);
+        let expected = held.size().saturating_sub(offset).min(CHUNK_BYTES as u64);
         let store = self.store.clone();
         let stored = blocking(move || store.chunk(content, index)).await?;
         if let Some(bytes) = stored.filter(|bytes| bytes.len() as u64 == expected) {
@@ -170,7 +159,10 @@ impl Inner {
             return Ok(bytes);
         }
         let length = u32::try_from(expected).unwrap_or(u32::MAX);
-        let bytes = self.backend.read(&collected.location, offset, length).await?;
+        let Some((location, within)) = held.locate(index) else {
+            return Err(Error::backend("a part of the file that was not collected was asked for"));
+        };
+        let bytes = self.backend.read(location, within, length).await?;
         if bytes.len() as u64 != expected {
             // The server swallows read errors (docs/velociraptor-api.md §5.4): never serve less, never fill up.
             return Err(Error::backend(format!(
@@ -181,15 +173,17 @@ impl Inner {
         self.chunks.keep((content, index), bytes.clone());
         let store = self.store.clone();
         let written = bytes.clone();
+        let whole = held.whole().cloned();
+        let is_whole = whole.is_some();
         let kept = blocking(move || {
             store.put_chunk(content, index, &written)?;
-            store.chunk_count(content)
+            if is_whole { store.chunk_count(content) } else { Ok(0) }
         })
         .await;
-        match kept {
-            Ok(present) if present == chunk_count(collected.size) => self.digest_in_background(collected, content),
-            Ok(_) => {}
-            Err(error) => {
+        match (kept, whole) {
+            (Ok(present), Some(copy)) if present == chunk_count(copy.size) => self.digest_in_background(&copy, content),
+            (Ok(_), _) => {}
+            (Err(error), _) => {
                 tracing::error!(%error, "content could not be written to the local store; it is served from the server")
             }
         }

@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use dashmap::DashMap;
 
+use super::caps::automatic;
 use super::{as_listed, record_collected};
+use crate::attributes::listed_version;
 use crate::backend::{Cause, Complaint, Failure, Fetched, Job, JobEvent, Limits, Outcome, Work};
 use crate::error::{Error, ErrorKind, Result};
 use crate::flight::{EndOnDrop, Flight};
@@ -28,12 +30,12 @@ const REFUSAL_AGE: Duration = Duration::from_secs(60);
 const REFUSALS_KEPT: usize = 10_000;
 
 impl Refusals {
-    fn get(&self, node: &Node, now: Timestamp) -> Option<Error> {
+    pub(super) fn get(&self, node: &Node, now: Timestamp) -> Option<Error> {
         let refusal = self.by_version.get(&(node.export, node.own, node.version))?;
         (now.since(refusal.0) < REFUSAL_AGE).then(|| refusal.1.clone())
     }
 
-    fn put(&self, node: &Node, now: Timestamp, error: &Error) {
+    pub(super) fn put(&self, node: &Node, now: Timestamp, error: &Error) {
         if self.by_version.len() >= REFUSALS_KEPT {
             self.by_version.retain(|_, (at, _)| now.since(*at) < REFUSAL_AGE);
         }
@@ -48,7 +50,7 @@ const UNKNOWN_SIZE_BYTES: u64 = 1 << 20;
 /// Time on the endpoint, at least.
 const COLLECTION_TIMEOUT: Duration = Duration::from_secs(600);
 /// A task that was lost on its way is queued again so often.
-const ATTEMPTS: u32 = 3;
+pub(super) const ATTEMPTS: u32 = 3;
 
 /// One collection on its way.
 #[derive(Clone)]
@@ -71,18 +73,26 @@ impl Inner {
         node: &Node,
         call: &Call,
     ) -> Result<Arc<Flight>> {
-        let file = (node.own, node.version);
-        if let Some(running) = directory.collection(file)
+        if let Some(running) = directory.collection((node.own, node.version))
             && !running.has_ended()
         {
             return Ok(running);
         }
-        let now = self.clock.now();
         if !call.explicit
-            && let Some(refusal) = self.refusals.get(node, now)
+            && let Some(refusal) = self.refusals.get(node, self.clock.now())
         {
             return Err(refusal);
         }
+        self.demand_whole(&self.demand_of(directory, node, call).await?).await
+    }
+
+    /// What would be collected for `node`.
+    pub(super) async fn demand_of(
+        self: &Arc<Self>,
+        directory: &Arc<Directory>,
+        node: &Node,
+        call: &Call,
+    ) -> Result<Demand> {
         let Place::Endpoint(place) = &directory.place else {
             return Err(gone());
         };
@@ -96,35 +106,49 @@ impl Inner {
         }
         let path = place.child(entry.row.name())?;
         let size = entry.row.size();
-        let cap = self.settings.automatic_collection_bytes;
-        if !call.explicit && size > cap {
-            return Err(Error::new(
-                ErrorKind::TooBig,
-                format!(
-                    "{path} has {size} bytes, more than the {cap} that opening a file collects; use `raptorgate collect`"
-                ),
-            ));
-        }
         let limit = if entry.row.size_unknown() && !call.explicit {
             UNKNOWN_SIZE_BYTES
         } else {
             size.saturating_add(size / 8).saturating_add(GROWTH)
         };
-        let demand = Demand {
+        Ok(Demand {
             directory: directory.clone(),
             node: *node,
             entry: self.endpoint_of(node.export)?,
             listed: as_listed(&entry, node.version),
             limit,
             call: call.clone(),
-            path: path.clone(),
-        };
-        let (flight, started) = directory.join_collection(file, || {
-            Flight::new(path.endpoint.client_id.clone(), path.to_string(), "collect", call.principal.name().into(), now)
+            path,
+        })
+    }
+
+    /// The collection of the whole file that is under way, or a new one.
+    pub(super) async fn demand_whole(self: &Arc<Self>, demand: &Demand) -> Result<Arc<Flight>> {
+        let Demand { path, call, directory, node, .. } = demand;
+        let size = demand.listed.size;
+        match automatic(&self.settings, path) {
+            _ if call.explicit => {}
+            None => {
+                let message = format!("{path} is collected only if somebody asks for it: use `raptorgate collect`");
+                return Err(Error::new(ErrorKind::TooBig, message));
+            }
+            Some(cap) if size > cap => {
+                return Err(Error::new(
+                    ErrorKind::TooBig,
+                    format!(
+                        "{path} has {size} bytes, more than the {cap} that opening a file collects; use `raptorgate collect`"
+                    ),
+                ));
+            }
+            Some(_) => {}
+        }
+        let (flight, started) = directory.join_collection((node.own, node.version), || {
+            let principal = call.principal.name().into();
+            Flight::new(path.endpoint.client_id.clone(), path.to_string(), "collect", principal, self.clock.now())
         });
         if started {
             self.activities.add(flight.clone());
-            tokio::spawn(run(self.clone(), demand, flight.clone()));
+            tokio::spawn(run(self.clone(), demand.clone(), flight.clone()));
         }
         Ok(flight)
     }
@@ -213,13 +237,20 @@ impl Inner {
             Err(complaint) => return Err(self.refused(demand, &complaint)),
         };
         let Node { own, version, .. } = demand.node;
-        let fetched = (content, fetched.observation);
+        let observation = fetched.observation;
+        if self.differs_from_ranges(demand, &content).await? {
+            // What was read of this version in ranges was another state of the file.
+            let found = listed_version(content.size, Some(observation.started));
+            let listed = FileAsListed { times: None, ..demand.listed.clone() };
+            record_collected(self, &demand.directory, own, found, listed, (content, observation)).await?;
+            return Err(self.changed(demand));
+        }
         // A listing may have come in between that says otherwise: these bytes are those of the listed version all the same.
-        record_collected(self, &demand.directory, own, version, demand.listed.clone(), fetched).await
+        record_collected(self, &demand.directory, own, version, demand.listed.clone(), (content, observation)).await
     }
 
     /// The endpoint could not read the file. It may be gone: only a new listing of its directory can prove it.
-    fn refused(self: &Arc<Self>, demand: &Demand, complaint: &Complaint) -> Error {
+    pub(super) fn refused(self: &Arc<Self>, demand: &Demand, complaint: &Complaint) -> Error {
         let kind = match complaint.cause {
             Cause::Denied => ErrorKind::Denied,
             Cause::Unsupported => ErrorKind::Unsupported,
@@ -232,6 +263,12 @@ impl Inner {
     }
 }
 
+/// Whether asking again at once would only cost the endpoint.
+pub(super) fn is_refusal(error: &Error) -> bool {
+    use ErrorKind::{Changed, Denied, Uncollected, Unsupported};
+    matches!(error.kind(), Denied | Unsupported | Uncollected | Changed)
+}
+
 pub(super) async fn run(inner: Arc<Inner>, demand: Demand, flight: Arc<Flight>) {
     let guard = EndOnDrop(flight.clone());
     let (export, principal) = (demand.node.export, demand.call.principal.name());
@@ -242,7 +279,7 @@ pub(super) async fn run(inner: Arc<Inner>, demand: Demand, flight: Arc<Flight>) 
     }
     if let Err(error) = &result {
         tracing::warn!(path = %demand.path, principal = demand.call.principal.name(), %error, "collection failed");
-        if matches!(error.kind(), ErrorKind::Denied | ErrorKind::Unsupported | ErrorKind::Uncollected) {
+        if is_refusal(error) {
             inner.refusals.put(&demand.node, inner.clock.now(), error);
         }
     }

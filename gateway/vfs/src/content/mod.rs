@@ -1,16 +1,21 @@
 //! Content: which version of a file is current, collecting it once however many ask, and serving its bytes from memory, the local
 //! store, or the server's file store.
 
+mod caps;
 mod chunks;
 mod collect;
 mod digest;
+mod held;
+mod ranges;
 mod read;
 mod together;
 mod version;
 
 pub(crate) use chunks::Chunks;
 pub(crate) use collect::Refusals;
+pub(crate) use held::Held;
+pub(crate) use ranges::Ranges;
 pub(crate) use together::Readers;
 pub(crate) use version::{
-    Current, as_listed, attributes, copy_attributes, current, record_collected, update_file, version_of_found,
+    Current, as_listed, attributes, current, held_attributes, record_collected, update_file, version_of_found,
 };

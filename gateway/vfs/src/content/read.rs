@@ -4,14 +4,14 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::chunks::{chunk_count, content_key};
-use super::{Current, attributes, copy_attributes};
+use super::chunks::chunk_count;
+use super::{Current, Held, attributes, held_attributes};
 use crate::attributes::{Attributes, file_system_id, listed_version};
 use crate::error::{Error, ErrorKind, Result};
 use crate::node::{Node, NodeKind};
-use crate::principal::{Call, Event};
+use crate::principal::{Call, Event, Reads};
 use crate::snapshot::Entry;
-use crate::store::{CHUNK_BYTES, Collected, DirectoryKey, Place};
+use crate::store::{CHUNK_BYTES, DirectoryKey, Place};
 use crate::tree::{Directory, gone};
 use crate::vfs::{Data, Inner};
 
@@ -19,13 +19,18 @@ use crate::vfs::{Data, Inner};
 enum Source {
     /// Content that came with the listing.
     Inline(Bytes),
-    /// Collected content.
-    Collected(Box<Collected>),
+    /// Collected content, whole or in ranges.
+    Held(Held),
     /// Nothing to fetch: listed as empty.
     Empty,
     /// Has to be collected first.
     Uncollected,
 }
+
+/// Deliveries that one READ waits for at most: each brings something that it lacked.
+const ROUNDS: u32 = 16;
+/// Bytes that come at once for who is known to read on.
+const MORE: u64 = 64 << 20;
 
 impl Inner {
     /// Content from memory.
@@ -43,15 +48,18 @@ impl Inner {
         let loaded = directory.loaded_guard();
         let entry = loaded.as_ref()?.snapshot.by_identity(node.own);
         match source(&directory, entry.as_ref(), node).ok()? {
-            (Source::Collected(collected), attributes) => {
-                let content = content_key(&collected);
+            (Source::Held(held), attributes) => {
                 let mut segments = Vec::with_capacity(2);
-                for piece in pieces(collected.size, offset, length) {
-                    segments.push(self.chunks.now(content, piece.chunk)?.slice(piece.from..piece.to));
-                    self.read_ahead(&collected, content, piece.chunk);
+                for piece in pieces(held.size(), offset, length) {
+                    held.locate(piece.chunk)?;
+                    segments.push(self.chunks.now(held.content, piece.chunk)?.slice(piece.from..piece.to));
+                    self.read_ahead(&held, piece.chunk);
+                    if held.ranges().is_some() {
+                        self.ranges_ahead(&directory, node, &held, piece.chunk, call);
+                    }
                 }
-                self.note_read(&directory, &collected, call);
-                let eof = offset.saturating_add(u64::from(length)) >= collected.size;
+                self.note_read(&directory, &held, call);
+                let eof = offset.saturating_add(u64::from(length)) >= held.size();
                 Some(Ok(Data { segments, eof, attributes }))
             }
             (Source::Inline(bytes), attributes) => Some(Ok(whole(&bytes, offset, length, attributes))),
@@ -78,56 +86,93 @@ impl Inner {
         let directory = self.tree.resolve_key(DirectoryKey { export: node.export, own: node.parent }).await?;
         let loaded = self.tree.load(&directory).await?.ok_or_else(gone)?;
         let entry = loaded.snapshot.by_identity(node.own);
-        let (collected, attributes) = match source(&directory, entry.as_ref(), node)? {
-            (Source::Inline(bytes), attributes) => {
-                return Ok(whole(&bytes, offset, length, attributes));
-            }
-            (Source::Empty, attributes) => {
-                return Ok(whole(&Bytes::new(), offset, length, attributes));
-            }
-            (Source::Collected(collected), attributes) => {
-                self.readers.goes_on(&directory, call, self.clock.now());
-                (collected, attributes)
-            }
-            (Source::Uncollected, _) => {
-                self.demand_collection(&directory, node, call).await?.wait(call.hold).await?;
-                match source(&directory, entry.as_ref(), node)? {
-                    (Source::Collected(collected), attributes) => (collected, attributes),
-                    _ => {
-                        return Err(Error::backend("the file was collected, but its content is not there; try again"));
+        for round in 0..ROUNDS {
+            match source(&directory, entry.as_ref(), node)? {
+                (Source::Inline(bytes), attributes) => return Ok(whole(&bytes, offset, length, attributes)),
+                (Source::Empty, attributes) => return Ok(whole(&Bytes::new(), offset, length, attributes)),
+                (Source::Held(held), attributes) => {
+                    let mut missing = pieces(held.size(), offset, length).map(|piece| piece.chunk);
+                    if missing.all(|chunk| held.locate(chunk).is_some()) {
+                        if round == 0 {
+                            self.readers.goes_on(&directory, call, self.clock.now());
+                        }
+                        return self.read_held(&directory, node, &held, attributes, (offset, length), call).await;
                     }
+                    self.collect_for_read(&directory, node, held.size(), (offset, length), call).await?;
+                }
+                (Source::Uncollected, attributes) => {
+                    let size = attributes.size.unwrap_or(0);
+                    self.collect_for_read(&directory, node, size, (offset, length), call).await?;
                 }
             }
-        };
-        let content = content_key(&collected);
-        self.owners.insert(content, (directory.key(), node.own));
-        let mut segments = Vec::with_capacity(2);
-        for piece in pieces(collected.size, offset, length) {
-            self.read_ahead(&collected, content, piece.chunk);
-            let chunk = self.chunk(&collected, content, piece.chunk).await?;
-            segments.push(chunk.slice(piece.from..piece.to));
         }
-        self.note_read(&directory, &collected, call);
-        let eof = offset.saturating_add(u64::from(length)) >= collected.size;
+        Err(Error::backend("the file was collected, but its content is not there; try again"))
+    }
+
+    /// Collects what a READ lacks: the whole file, or the chunks where it reads.
+    async fn collect_for_read(
+        self: &Arc<Self>,
+        directory: &Arc<Directory>,
+        node: &Node,
+        size: u64,
+        (offset, length): (u64, u32),
+        call: &Call,
+    ) -> Result<()> {
+        let demand = self.demand_of(directory, node, call).await?;
+        let flight = if self.goes_by_ranges(&demand).await? {
+            let end = offset.saturating_add(length.into()).max(match call.reads {
+                Reads::UpTo(end) => end.min(offset.saturating_add(MORE)),
+                Reads::Parts | Reads::Whole => 0,
+            });
+            let length = u32::try_from(end - offset).unwrap_or(length);
+            self.demand_ranges(&demand, pieces(size, offset, length).map(|piece| piece.chunk))?
+        } else {
+            self.demand_collection(directory, node, call).await?
+        };
+        flight.wait(call.hold).await
+    }
+
+    async fn read_held(
+        self: &Arc<Self>,
+        directory: &Arc<Directory>,
+        node: &Node,
+        held: &Held,
+        attributes: Attributes,
+        (offset, length): (u64, u32),
+        call: &Call,
+    ) -> Result<Data> {
+        self.owners.insert(held.content, (directory.key(), node.own));
+        let mut segments = Vec::with_capacity(2);
+        for piece in pieces(held.size(), offset, length) {
+            self.read_ahead(held, piece.chunk);
+            let chunk = self.chunk(held, piece.chunk).await?;
+            segments.push(chunk.slice(piece.from..piece.to));
+            if held.ranges().is_some() {
+                self.ranges_ahead(directory, node, held, piece.chunk, call);
+            }
+        }
+        self.note_read(directory, held, call);
+        let eof = offset.saturating_add(u64::from(length)) >= held.size();
         Ok(Data { segments, eof, attributes })
     }
 
     /// One event in the ledger for each run of reads of one content by one principal.
-    fn note_read(&self, directory: &Directory, collected: &Collected, call: &Call) {
-        if !self.reads.is_new(call.principal.name(), content_key(collected), self.clock.now()) {
+    fn note_read(&self, directory: &Directory, held: &Held, call: &Call) {
+        if !self.reads.is_new(call.principal.name(), held.content, self.clock.now()) {
             return;
         }
         let Place::Endpoint(place) = &directory.place else {
             return;
         };
+        let name = held.listed().map_or("", |listed| &listed.name);
         self.recorder.record(Event::Read {
             at: self.clock.now(),
             principal: call.principal.name().into(),
             protocol: call.protocol,
             peer: call.peer,
             endpoint: place.endpoint.client_id.clone(),
-            path: format!("{place}/{}", collected.listed.name).into(),
-            flow: collected.observation.job.clone(),
+            path: format!("{place}/{name}").into(),
+            flow: held.observation().map(|observation| observation.job.clone()).unwrap_or_default(),
         });
     }
 }
@@ -144,10 +189,9 @@ fn source(directory: &Directory, entry: Option<&Entry<'_>>, node: &Node) -> Resu
         }
         NodeKind::File => {}
     }
-    if let Some(record) = directory.file(node.own)
-        && let Some(copy) = record.copy(node.version)
-    {
-        return Ok((Source::Collected(Box::new(copy.clone())), copy_attributes(entry, node, copy)));
+    if let Some(held) = Held::of(directory, node) {
+        let attributes = held_attributes(entry, node, &held);
+        return Ok((Source::Held(held), attributes));
     }
     let entry = entry.ok_or_else(gone)?;
     let row = &entry.row;
@@ -159,7 +203,7 @@ fn source(directory: &Directory, entry: Option<&Entry<'_>>, node: &Node) -> Resu
         Some(inline) => Some(inline.len() as u64),
         None => (!row.size_unknown()).then_some(row.size()),
     };
-    let attributes = attributes(entry, fsid, &Current { version: node.version, size, collected: None }, None);
+    let attributes = attributes(entry, fsid, &Current::listed(node.version, size), None);
     let source = match row.inline() {
         Some(inline) => Source::Inline(Bytes::copy_from_slice(inline)),
         None if size == Some(0) => Source::Empty,

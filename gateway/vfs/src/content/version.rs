@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::held::Held;
 use crate::attributes::{Attributes, DIRECTORY_MODE, FILE_MODE, FileType, LINK_MODE, file_system_id, listed_version};
 use crate::backend::{FetchedContent, Observation};
 use crate::error::Result;
@@ -14,27 +15,41 @@ use crate::tree::{Directory, blocking};
 use crate::vfs::Inner;
 
 /// The version of a file that a look-up gives now.
-pub(crate) struct Current<'a> {
+pub(crate) struct Current {
     /// Its number (D6).
     pub version: u32,
     /// Its size; `None` if only reading tells (D7).
     pub size: Option<u64>,
-    /// Its bytes, if they were collected.
-    pub collected: Option<&'a Collected>,
+    /// All of its bytes were collected.
+    pub is_whole: bool,
+    /// Its own times, if the listing has moved on since (D5).
+    pub copy_times: Option<Times>,
+}
+
+impl Current {
+    /// What was not collected whole, or has no content.
+    pub(crate) fn listed(version: u32, size: Option<u64>) -> Current {
+        Current { version, size, is_whole: false, copy_times: None }
+    }
+}
+
+/// The version of a file as it is listed (D6).
+fn entry_version(entry: &Entry<'_>) -> u32 {
+    listed_version(entry.row.size(), entry.row.times().modified)
 }
 
 /// The version of `entry` that is current at `now`.
-pub(crate) fn current<'a>(
+pub(crate) fn current(
     entry: &Entry<'_>,
-    record: Option<&'a FileRecord>,
+    record: Option<&FileRecord>,
     listed_at: Timestamp,
     now: Timestamp,
     copy_max_age: Duration,
-) -> Current<'a> {
+) -> Current {
     let row = &entry.row;
-    let listed = listed_version(row.size(), row.times().modified);
+    let listed = entry_version(entry);
     if let Some(inline) = row.inline() {
-        return Current { version: listed, size: Some(inline.len() as u64), collected: None };
+        return Current::listed(listed, Some(inline.len() as u64));
     }
     if let Some(record) = record {
         let as_listed = record.collected.iter().rev().find(|copy| copy.version == listed);
@@ -46,28 +61,26 @@ pub(crate) fn current<'a>(
             (None, _) => None,
         };
         if let Some(copy) = chosen {
-            return Current { version: copy.version, size: Some(copy.size), collected: Some(copy) };
+            let copy_times = copy.listed.times.filter(|_| copy.version != listed);
+            return Current { version: copy.version, size: Some(copy.size), is_whole: true, copy_times };
+        }
+        if let Some(held) = record.ranges(listed) {
+            return Current::listed(listed, Some(held.state.size));
         }
     }
-    let size = (!row.size_unknown()).then_some(row.size());
-    Current { version: listed, size, collected: None }
+    Current::listed(listed, (!row.size_unknown()).then_some(row.size()))
 }
 
 /// Attributes of an entry whose content is the given version.
-pub(crate) fn attributes(entry: &Entry<'_>, fsid: u64, current: &Current<'_>, link_length: Option<u64>) -> Attributes {
+pub(crate) fn attributes(entry: &Entry<'_>, fsid: u64, current: &Current, link_length: Option<u64>) -> Attributes {
     let row = &entry.row;
-    let times = row.times();
+    let times = current.copy_times.unwrap_or_else(|| row.times());
     let file_type = row.file_type();
     let (mode, size) = match file_type {
         FileType::Directory => (DIRECTORY_MODE, Some(4096)),
         FileType::Regular => (FILE_MODE, current.size),
         FileType::Symlink => (LINK_MODE, Some(link_length.unwrap_or(row.size()))),
         _ => (FILE_MODE, Some(0)),
-    };
-    // The copy's own times, if the listing has moved on since (D5).
-    let times = match current.collected {
-        Some(copy) if copy.version != listed_version(row.size(), times.modified) => copy.listed.times.unwrap_or(times),
-        _ => times,
     };
     Attributes {
         file_type,
@@ -79,36 +92,41 @@ pub(crate) fn attributes(entry: &Entry<'_>, fsid: u64, current: &Current<'_>, li
         modified: times.modified,
         changed: times.changed,
         born: times.born,
-        collected: file_type != FileType::Regular || current.collected.is_some() || row.inline().is_some(),
+        collected: file_type != FileType::Regular || current.is_whole || row.inline().is_some(),
     }
 }
 
-/// Attributes of the copy that `node` names. `entry` is `None` if the file left the listing: then those that it had (D5).
-pub(crate) fn copy_attributes(entry: Option<&Entry<'_>>, node: &Node, copy: &Collected) -> Attributes {
+/// Attributes of the version that `node` names and of which something is held. `entry` is `None` if the file left the listing: then
+/// those that it had (D5).
+pub(crate) fn held_attributes(entry: Option<&Entry<'_>>, node: &Node, held: &Held) -> Attributes {
     let fsid = file_system_id(node.export, node.session);
+    let as_listed = held.listed().and_then(|listed| listed.times);
     if let Some(entry) = entry.filter(|entry| entry.row.file_type() == FileType::Regular) {
-        let current = Current { version: copy.version, size: Some(copy.size), collected: Some(copy) };
+        let copy_times = as_listed.filter(|_| node.version != entry_version(entry));
+        let current =
+            Current { version: node.version, size: Some(held.size()), is_whole: held.whole().is_some(), copy_times };
         return attributes(entry, fsid, &current, None);
     }
-    let times = copy.listed.times.unwrap_or(Times { modified: Some(copy.observation.started), ..Times::default() });
+    let collected_at = held.observation().map(|observation| observation.started);
+    let times = as_listed.unwrap_or(Times { modified: collected_at, ..Times::default() });
     Attributes {
         file_type: FileType::Regular,
         mode: FILE_MODE,
-        size: Some(copy.size),
+        size: Some(held.size()),
         fsid,
         file_id: node.own.file_id(),
         accessed: times.accessed,
         modified: times.modified,
         changed: times.changed,
         born: times.born,
-        collected: true,
+        collected: held.whole().is_some(),
     }
 }
 
 /// What the listing says of a file whose `version` is to be collected.
 pub(crate) fn as_listed(entry: &Entry<'_>, version: u32) -> FileAsListed {
     let row = &entry.row;
-    let is_listed = version == listed_version(row.size(), row.times().modified);
+    let is_listed = version == entry_version(entry);
     FileAsListed { name: row.name().to_owned(), size: row.size(), times: is_listed.then(|| row.times()) }
 }
 
@@ -217,7 +235,7 @@ mod tests {
     }
 
     fn choose(snapshot: &Snapshot, copies: Vec<Collected>, listed_at: i64, now: i64) -> (u32, Option<u64>) {
-        let record = FileRecord { collected: copies };
+        let record = FileRecord { collected: copies, ..FileRecord::default() };
         let entry = snapshot.entry(0).unwrap();
         let hour = Duration::from_secs(3600);
         let current = current(&entry, Some(&record), Timestamp::new(listed_at, 0), Timestamp::new(now, 0), hour);

@@ -56,7 +56,8 @@ impl Inner {
             "version_listed": listed,
             "version_served": current.node.version,
             "endpoint_has_changed_since": newer,
-            "copies": copies.map(|record| record.collected.clone()).unwrap_or_default(),
+            "copies": copies.as_ref().map(|record| record.collected.clone()).unwrap_or_default(),
+            "copies_in_ranges": copies.map(|record| record.in_ranges.clone()).unwrap_or_default(),
         }))
     }
 }

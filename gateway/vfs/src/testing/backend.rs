@@ -14,7 +14,7 @@ use super::TestClock;
 use crate::attributes::FileType;
 use crate::backend::{
     Backend, Capabilities, Cause, Complaint, ContentLocation, Delivery, EndpointChange, Failure, Fetched,
-    FetchedContent, Job, JobEvent, Listed, Observation, Outcome, Presence, Work,
+    FetchedContent, FetchedRange, FileState, Job, JobEvent, Listed, Observation, Outcome, Presence, Work,
 };
 use crate::clock::Clock;
 use crate::endpoint::{Endpoint, EndpointId, System};
@@ -78,6 +78,7 @@ struct State {
     lose: usize,
     short_reads: bool,
     fetch_many: bool,
+    ranges: bool,
 }
 
 /// A backend in memory.
@@ -88,6 +89,7 @@ pub struct FakeBackend {
     listings: AtomicUsize,
     fetches: AtomicUsize,
     reads: AtomicUsize,
+    range_bytes: AtomicUsize,
     cancelled: AtomicUsize,
     /// How long a job takes.
     latency: Mutex<Duration>,
@@ -103,6 +105,7 @@ impl FakeBackend {
             listings: AtomicUsize::new(0),
             fetches: AtomicUsize::new(0),
             reads: AtomicUsize::new(0),
+            range_bytes: AtomicUsize::new(0),
             cancelled: AtomicUsize::new(0),
             latency: Mutex::new(Duration::ZERO),
         })
@@ -240,6 +243,16 @@ impl FakeBackend {
         self.with(|state| state.fetch_many = able);
     }
 
+    /// Ranges of a file can be collected.
+    pub fn set_ranges(&self, able: bool) {
+        self.with(|state| state.ranges = able);
+    }
+
+    /// Bytes that left the endpoint in ranges.
+    pub fn range_bytes(&self) -> usize {
+        self.range_bytes.load(Ordering::SeqCst)
+    }
+
     /// Listing jobs so far.
     pub fn listings(&self) -> usize {
         self.listings.load(Ordering::SeqCst)
@@ -315,13 +328,8 @@ impl FakeBackend {
     }
 
     fn fetch(&self, file: &EndpointPath, job: &Arc<str>, by: &Arc<str>) -> Option<JobEvent> {
-        let (_, accessor, components) = place_of(file);
-        let (name, parent) = components.split_last()?;
         let here = place_of(file);
-        let parent = (here.0.clone(), accessor, parent.to_vec());
-        let entry = self.with(|state| {
-            state.directories.get(&parent)?.iter().find(|(other, _)| other == name).map(|(_, entry)| entry.clone())
-        })?;
+        let entry = self.entry(&here)?;
         let content = if self.with(|state| state.denied.contains(&here)) {
             Err(Complaint { cause: Cause::Denied, message: "permission denied".into() })
         } else {
@@ -334,7 +342,45 @@ impl FakeBackend {
                 sha256_endpoint: None,
             })
         };
-        Some(JobEvent::Fetched(Fetched { file: file.clone(), content, observation: self.observation(job, by) }))
+        Some(JobEvent::Fetched(Fetched {
+            file: file.clone(),
+            content,
+            observation: self.observation(job, by),
+            range: None,
+        }))
+    }
+
+    fn fetch_range(
+        &self,
+        file: &EndpointPath,
+        (offset, length): (u64, u64),
+        job: &Arc<str>,
+        by: &Arc<str>,
+    ) -> Option<JobEvent> {
+        let JobEvent::Fetched(mut fetched) = self.fetch(file, job, by)? else { return None };
+        let modified = self.entry(&place_of(file))?.modified;
+        if let Ok(content) = &mut fetched.content {
+            let whole = self.with(|state| state.contents.get(&content.location.components).cloned())?;
+            let state = FileState { size: content.size, modified };
+            let from = offset.min(content.size);
+            let to = from.saturating_add(length).min(content.size);
+            content.size = to - from;
+            content.location.components.push(format!("range-{offset}-{length}"));
+            let range = |at: u64| usize::try_from(at).unwrap_or(usize::MAX);
+            let bytes = whole.slice(range(from)..range(to));
+            self.range_bytes.fetch_add(bytes.len(), Ordering::SeqCst);
+            self.with(|state| state.contents.insert(content.location.components.clone(), bytes));
+            fetched.range = Some(FetchedRange { offset, length, state });
+        }
+        Some(JobEvent::Fetched(fetched))
+    }
+
+    fn entry(&self, (client_id, accessor, components): &Place) -> Option<FakeEntry> {
+        let (name, parent) = components.split_last()?;
+        let parent = (client_id.clone(), accessor.clone(), parent.to_vec());
+        self.with(|state| {
+            state.directories.get(&parent)?.iter().find(|(other, _)| other == name).map(|(_, entry)| entry.clone())
+        })
     }
 
     fn events(&self, job: &Job) -> Vec<JobEvent> {
@@ -370,7 +416,9 @@ impl FakeBackend {
                 }
             }
             Work::Fetch { files } => events.extend(files.iter().filter_map(|file| self.fetch(file, &job.id, &by))),
-            Work::Ranges { .. } => {}
+            Work::Ranges { file, ranges } => {
+                events.extend(ranges.iter().filter_map(|range| self.fetch_range(file, *range, &job.id, &by)));
+            }
         }
         events.push(JobEvent::Ended(Outcome::Finished { complaint }));
         events
@@ -468,8 +516,8 @@ impl Backend for FakeBackend {
     }
 
     async fn capabilities(&self, _: &EndpointId) -> Result<Capabilities> {
-        let fetch_many = self.with(|state| state.fetch_many);
-        Ok(Capabilities { collect: true, fetch_many, ..Capabilities::default() })
+        let (fetch_many, ranges) = self.with(|state| (state.fetch_many, state.ranges));
+        Ok(Capabilities { collect: true, list_many: false, fetch_many, ranges })
     }
 }
 

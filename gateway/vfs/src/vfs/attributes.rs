@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{Found, Inner};
 use crate::attributes::{Attributes, DIRECTORY_MODE, FileType, file_system_id, stamped};
-use crate::content::{Current, attributes, copy_attributes, current};
+use crate::content::{Current, Held, attributes, current, held_attributes};
 use crate::error::{Error, Result};
 use crate::flight::RETRY_AFTER;
 use crate::node::{Identity, Node, NodeKind};
@@ -76,10 +76,9 @@ impl Inner {
         node: &Node,
     ) -> Result<Attributes> {
         if node.kind == NodeKind::File
-            && let Some(record) = parent.file(node.own)
-            && let Some(copy) = record.copy(node.version)
+            && let Some(held) = Held::of(parent, node)
         {
-            return Ok(copy_attributes(entry, node, copy));
+            return Ok(held_attributes(entry, node, &held));
         }
         let entry = entry.ok_or_else(gone)?;
         let fsid = file_system_id(node.export, node.session);
@@ -88,8 +87,7 @@ impl Inner {
             if row.file_type().node_kind() != node.kind {
                 return Err(gone());
             }
-            let current = Current { version: 0, size: None, collected: None };
-            return Ok(attributes(entry, fsid, &current, self.link_length(parent, entry)));
+            return Ok(attributes(entry, fsid, &Current::listed(0, None), self.link_length(parent, entry)));
         }
         let listed = crate::attributes::listed_version(row.size(), row.times().modified);
         if node.kind != NodeKind::File || node.version != listed {
@@ -99,7 +97,7 @@ impl Inner {
             Some(inline) => Some(inline.len() as u64),
             None => (!row.size_unknown()).then_some(row.size()),
         };
-        Ok(attributes(entry, fsid, &Current { version: listed, size, collected: None }, None))
+        Ok(attributes(entry, fsid, &Current::listed(listed, size), None))
     }
 
     /// An entry of a listing as an object: the version that is current.
@@ -163,8 +161,7 @@ impl Inner {
 
     /// A directory's attributes carry its change stamp (D4).
     fn stamped_directory(&self, entry: &Entry<'_>, fsid: u64, node: &Node) -> Attributes {
-        let current = Current { version: 0, size: None, collected: None };
-        let mut attributes = attributes(entry, fsid, &current, None);
+        let mut attributes = attributes(entry, fsid, &Current::listed(0, None), None);
         let generation = self
             .tree
             .in_memory(DirectoryKey { export: node.export, own: node.own })

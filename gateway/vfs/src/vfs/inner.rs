@@ -9,7 +9,7 @@ use futures_util::StreamExt;
 use super::{EndpointStatus, Parts};
 use crate::backend::{Backend, EndpointChange};
 use crate::clock::Clock;
-use crate::content::{Chunks, Readers, Refusals};
+use crate::content::{Chunks, Ranges, Readers, Refusals};
 use crate::endpoint::System;
 use crate::error::{Error, Result};
 use crate::flight::Activities;
@@ -45,6 +45,7 @@ pub(crate) struct Inner {
     pub reads: Reads,
     pub walks: Walks,
     pub readers: Readers,
+    pub ranges: Ranges,
     pub metas: Metas,
 }
 
@@ -60,6 +61,7 @@ impl Inner {
             reads: Reads::default(),
             walks: Walks::default(),
             readers: Readers::default(),
+            ranges: Ranges::default(),
             metas: Metas::default(),
             activities: Activities::default(),
             endpoints,

@@ -7,6 +7,7 @@ mod listing;
 mod lookup;
 mod meta;
 mod never_lie;
+mod ranges;
 mod restart;
 mod together;
 mod walk;

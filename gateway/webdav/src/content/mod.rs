@@ -12,9 +12,10 @@ use http::header::{
 };
 use http::{Method, Request, Response, StatusCode};
 use http_body_util::Full;
-use vfs::{Call, Data, Found, NodeKind, Vfs};
+use vfs::{Call, Data, Found, NodeKind, Reads, Vfs};
 
 use crate::body::Body;
+use crate::client::ClientClass;
 use crate::dates::http_date;
 use crate::entity;
 use crate::exchange::Exchange;
@@ -55,7 +56,19 @@ pub(crate) async fn answer(vfs: &Vfs, conditional: &Conditional, exchange: &Exch
         _ => {
             let start = match asked {
                 Asked::One(range::Range::From { first, .. }) if !is_conditional => first,
+                Asked::One(range) if !is_conditional => {
+                    found.attributes.size.and_then(|size| range.within(size)).map_or(0, |(first, _)| first)
+                }
                 _ => 0,
+            };
+            call.reads = match asked {
+                // rclone asks for all and hangs up when it has enough.
+                Asked::Whole if exchange.class != ClientClass::Rclone => Reads::Whole,
+                Asked::One(range) => {
+                    let part = found.attributes.size.and_then(|size| range.within(size));
+                    part.map_or(Reads::Parts, |(first, count)| Reads::UpTo(first + count))
+                }
+                Asked::Whole | Asked::Several => Reads::Parts,
             };
             let length = if is_conditional { 1 } else { PIECE };
             let first = read(vfs, &found.node, start, length, &call).await.map_err(refused)?;
