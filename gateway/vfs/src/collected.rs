@@ -1,5 +1,7 @@
 //! What is kept of a file's content: versions collected whole, and versions of which only ranges were collected.
 
+use std::sync::Arc;
+
 use crate::backend::{ContentLocation, FileState, Observation};
 use crate::snapshot::Times;
 use crate::timestamp::Timestamp;
@@ -42,6 +44,9 @@ pub struct Collected {
     pub sparse: bool,
     /// When and by which job.
     pub observation: Observation,
+    /// The delivery that brought it together with the files that belong to it (D10): the same for all of them.
+    #[serde(default)]
+    pub set: Option<Arc<str>>,
     /// SHA-256 by the endpoint (D8), lower-case hex.
     pub sha256_endpoint: Option<String>,
     /// Hashes over the bytes that the gateway received whole (D8).

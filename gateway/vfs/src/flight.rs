@@ -1,6 +1,7 @@
 //! A piece of work under way that any number of callers wait for: single flight, progress, and the activity list.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -28,6 +29,7 @@ pub(crate) struct Flight {
     pub principal: Arc<str>,
     pub started: Timestamp,
     status: watch::Sender<Status>,
+    wanted: AtomicBool,
 }
 
 impl Flight {
@@ -38,16 +40,29 @@ impl Flight {
         principal: Arc<str>,
         started: Timestamp,
     ) -> Arc<Flight> {
-        Arc::new(Flight { endpoint, path, work, principal, started, status: watch::Sender::new(Status::default()) })
+        Arc::new(Flight {
+            endpoint,
+            path,
+            work,
+            principal,
+            started,
+            status: watch::Sender::new(Status::default()),
+            wanted: AtomicBool::new(false),
+        })
     }
 
     pub(crate) fn has_ended(&self) -> bool {
         self.status.borrow().ended.is_some()
     }
 
-    /// Whether anybody waits for it.
-    pub(crate) fn is_awaited(&self) -> bool {
-        self.status.receiver_count() > 0
+    /// Notes that somebody joined it.
+    pub(crate) fn want(&self) {
+        self.wanted.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether anybody joined it.
+    pub(crate) fn is_wanted(&self) -> bool {
+        self.wanted.load(Ordering::Relaxed)
     }
 
     pub(crate) fn status(&self) -> watch::Receiver<Status> {

@@ -52,6 +52,7 @@ pub fn file(version: u32) -> FileRecord {
             location: ContentLocation { org: "root".into(), components: vec!["clients".into(), "C.1".into()] },
             sparse: false,
             observation: observation(9),
+            set: Some("F.1".into()),
             sha256_endpoint: None,
             digests: None,
         }],

@@ -6,9 +6,10 @@ use std::time::Duration;
 use dashmap::DashMap;
 
 use super::caps::automatic;
+use super::follower::Step;
 use super::{as_listed, record_collected};
 use crate::attributes::listed_version;
-use crate::backend::{Cause, Complaint, Failure, Fetched, Job, JobEvent, Limits, Outcome, Work};
+use crate::backend::{Cause, Complaint, Failure, Fetched, Job, Limits, Outcome, Work};
 use crate::error::{Error, ErrorKind, Result};
 use crate::flight::{EndOnDrop, Flight};
 use crate::node::{Identity, Node};
@@ -73,9 +74,7 @@ impl Inner {
         node: &Node,
         call: &Call,
     ) -> Result<Arc<Flight>> {
-        if let Some(running) = directory.collection((node.own, node.version))
-            && !running.has_ended()
-        {
+        if let Some(running) = directory.collection((node.own, node.version)) {
             return Ok(running);
         }
         if !call.explicit
@@ -165,7 +164,7 @@ impl Inner {
             match self.follow_collection(demand, &job, flight).await? {
                 Some(fetched) => {
                     drop(permit);
-                    return self.take(demand, fetched).await;
+                    return self.take(demand, fetched, None).await;
                 }
                 None if attempt < ATTEMPTS => {
                     tracing::warn!(path = %demand.path, flow = %job.id, attempt, "the task was lost on its way to the endpoint; queued again");
@@ -196,42 +195,44 @@ impl Inner {
         job: &Job,
         flight: &Arc<Flight>,
     ) -> Result<Option<Fetched>> {
-        let mut events = self.backend.watch(job);
+        let mut follower = self.follower(job.clone(), &demand.entry);
         let mut fetched = None;
-        let mut heard = false;
-        let start_by = tokio::time::Instant::now() + self.settings.start_by;
         loop {
-            let event = self.next_event(&mut events, job, &demand.entry, start_by, heard).await?;
-            match event {
-                Some(JobEvent::Delivered) => flight.update(|status| status.delivered = true),
-                Some(JobEvent::Progress { bytes, .. }) => {
-                    heard = true;
-                    flight.update(|status| status.bytes = bytes);
+            let outcome = match self.next_step(&mut follower, flight).await? {
+                Step::Fetched(file) => {
+                    fetched = Some(*file);
+                    continue;
                 }
-                Some(JobEvent::Fetched(file)) => fetched = Some(file),
-                Some(JobEvent::Listed(_)) => {}
-                Some(JobEvent::Ended(_)) if fetched.is_some() => return Ok(fetched),
-                Some(JobEvent::Ended(Outcome::Failed { failure: Failure::Lost, .. })) => return Ok(None),
-                Some(JobEvent::Ended(Outcome::Failed { failure: Failure::Limit, message })) => {
+                Step::Ended(outcome) => outcome,
+            };
+            return match outcome {
+                _ if fetched.is_some() => Ok(fetched),
+                Outcome::Failed { failure: Failure::Lost, .. } => Ok(None),
+                Outcome::Failed { failure: Failure::Limit, message } => {
                     let message = format!("{} is larger than the collection may be: {message}", demand.path);
-                    return Err(Error::new(ErrorKind::TooBig, message));
+                    Err(Error::new(ErrorKind::TooBig, message))
                 }
-                Some(JobEvent::Ended(Outcome::Failed { message, .. })) => {
-                    return Err(Error::backend(format!("collecting {} failed: {message}", demand.path)));
+                Outcome::Failed { message, .. } => {
+                    Err(Error::backend(format!("collecting {} failed: {message}", demand.path)))
                 }
-                Some(JobEvent::Ended(Outcome::Finished { complaint })) => {
+                Outcome::Finished { complaint } => {
                     let complaint = complaint.unwrap_or_else(|| Complaint {
                         cause: Cause::Unknown,
                         message: "the endpoint found nothing to read under this name, or may not look there".into(),
                     });
-                    return Err(self.refused(demand, &complaint));
+                    Err(self.refused(demand, &complaint))
                 }
-                None => return Err(Error::backend("the job's news broke off; try again")),
-            }
+            };
         }
     }
 
-    pub(super) async fn take(self: &Arc<Self>, demand: &Demand, fetched: Fetched) -> Result<()> {
+    /// Remembers what came. `set`: the delivery, if it came with files that belong to it.
+    pub(super) async fn take(
+        self: &Arc<Self>,
+        demand: &Demand,
+        fetched: Fetched,
+        set: Option<&Arc<str>>,
+    ) -> Result<()> {
         let content = match fetched.content {
             Ok(content) => content,
             Err(complaint) => return Err(self.refused(demand, &complaint)),
@@ -242,11 +243,12 @@ impl Inner {
             // What was read of this version in ranges was another state of the file.
             let found = listed_version(content.size, Some(observation.started));
             let listed = FileAsListed { times: None, ..demand.listed.clone() };
-            record_collected(self, &demand.directory, own, found, listed, (content, observation)).await?;
+            record_collected(self, &demand.directory, own, found, listed, (content, observation), set).await?;
             return Err(self.changed(demand));
         }
         // A listing may have come in between that says otherwise: these bytes are those of the listed version all the same.
-        record_collected(self, &demand.directory, own, version, demand.listed.clone(), (content, observation)).await
+        record_collected(self, &demand.directory, own, version, demand.listed.clone(), (content, observation), set)
+            .await
     }
 
     /// The endpoint could not read the file. It may be gone: only a new listing of its directory can prove it.

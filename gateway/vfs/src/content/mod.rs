@@ -4,7 +4,9 @@
 mod caps;
 mod chunks;
 mod collect;
+mod companions;
 mod digest;
+mod follower;
 mod held;
 mod ranges;
 mod read;

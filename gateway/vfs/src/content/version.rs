@@ -138,6 +138,7 @@ pub(crate) async fn record_collected(
     version: u32,
     listed: FileAsListed,
     fetched: (FetchedContent, Observation),
+    set: Option<&Arc<str>>,
 ) -> Result<()> {
     let (content, observation) = fetched;
     let collected = Collected {
@@ -147,6 +148,7 @@ pub(crate) async fn record_collected(
         location: content.location,
         sparse: content.sparse,
         observation,
+        set: set.cloned(),
         sha256_endpoint: content.sha256_endpoint,
         digests: None,
     };
@@ -229,6 +231,7 @@ mod tests {
             location: ContentLocation { org: "root".into(), components: vec![format!("{version}")] },
             sparse: false,
             observation: Observation { job: "F.1".into(), by: "me".into(), started: at, seen: at, first_row: 0 },
+            set: None,
             sha256_endpoint: None,
             digests: None,
         }

@@ -96,7 +96,7 @@ impl Inner {
             let version = version_of_found(&entry, &content, &fetched.observation);
             let listed = as_listed(&entry, version);
             let fetched = (content, fetched.observation);
-            record_collected(self, directory, entry.identity, version, listed, fetched).await?;
+            record_collected(self, directory, entry.identity, version, listed, fetched, None).await?;
         }
         Ok(())
     }

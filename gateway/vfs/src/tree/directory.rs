@@ -230,7 +230,10 @@ impl Directory {
     ) -> (Arc<Flight>, bool) {
         let mut collections = lock(&self.collections);
         match collections.get(&file) {
-            Some(running) if !running.has_ended() => (running.clone(), false),
+            Some(running) if !running.has_ended() => {
+                running.want();
+                (running.clone(), false)
+            }
             _ => {
                 let started = start();
                 collections.insert(file, started.clone());
@@ -244,9 +247,22 @@ impl Directory {
         lock(&self.collections).remove(&file);
     }
 
-    /// The collection of this version that is under way.
+    /// Lets go of a collection that did not come, unless somebody joined it: then false.
+    pub(crate) fn abandon_collection(&self, file: (Identity, u32)) -> bool {
+        let mut collections = lock(&self.collections);
+        let wanted = collections.get(&file).is_some_and(|flight| flight.is_wanted());
+        if !wanted {
+            collections.remove(&file);
+        }
+        !wanted
+    }
+
+    /// The collection of this version that is under way, for somebody who wants it.
     pub(crate) fn collection(&self, file: (Identity, u32)) -> Option<Arc<Flight>> {
-        lock(&self.collections).get(&file).cloned()
+        let collections = lock(&self.collections);
+        let running = collections.get(&file).filter(|running| !running.has_ended())?;
+        running.want();
+        Some(running.clone())
     }
 }
 

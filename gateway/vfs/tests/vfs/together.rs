@@ -106,3 +106,74 @@ async fn who_reads_a_file_that_is_on_its_way_with_others_waits_for_it() {
     }
     assert!(backend.fetches() <= 4, "{} jobs", backend.fetches());
 }
+
+/// `/tree/NNN` with three small files each; collecting takes a second.
+async fn tree(directories: usize) -> (Arc<FakeBackend>, Vfs) {
+    let backend = backend();
+    for number in 0..directories {
+        for file in ["a", "b", "c"] {
+            let name = format!("{number:03}");
+            backend.add_file(CLIENT, "auto", &["tree", &name, "deep", file], format!("{number} {file}"));
+        }
+    }
+    backend.set_latency(Duration::from_secs(1));
+    backend.set_fetch_many(true);
+    let vfs = vfs(&backend);
+    know(&vfs).await;
+    let root = crate::find(&vfs, &path("tree")).await.unwrap().node;
+    let news: Vec<vfs::Progress> = futures_util::StreamExt::collect(vfs.refresh(&root, 9, &vfs::testing::call())).await;
+    assert!(matches!(news.last(), Some(vfs::Progress::Done { .. })), "{news:?}");
+    (backend, vfs)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_tree_of_small_directories_costs_a_handful_of_jobs() {
+    let (backend, vfs) = tree(200).await;
+    for number in 0..200 {
+        for file in ["a", "b", "c"] {
+            let bytes = content(&vfs, &path(&format!("tree/{number:03}/deep/{file}"))).await.unwrap();
+            assert_eq!(bytes, format!("{number} {file}").into_bytes());
+        }
+    }
+    assert!(backend.fetches() <= 10, "{} jobs for 600 files of 200 directories", backend.fetches());
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_picks_one_file_of_each_directory_gets_no_more_than_that() {
+    let (backend, vfs) = tree(30).await;
+    for number in 0..30 {
+        content(&vfs, &path(&format!("tree/{number:03}/deep/b"))).await.unwrap();
+    }
+    assert_eq!(backend.fetches(), 30);
+    assert_eq!(vfs.activity().iter().filter(|activity| activity.work == "collect").count(), 30);
+}
+
+#[tokio::test(start_paused = true)]
+async fn files_that_belong_together_are_collected_together_whoever_opens_which() {
+    for (fetch_many, opened) in [(true, "NTUSER.DAT"), (false, "NTUSER.DAT"), (true, "ntuser.dat.LOG2")] {
+        let backend = backend();
+        let set = ["NTUSER.DAT", "ntuser.dat.LOG1", "ntuser.dat.LOG2"];
+        for name in set.iter().chain(&["other.dat", "ntuser.ini"]) {
+            backend.add_file(CLIENT, "auto", &["profile", name], format!("content of {name}"));
+        }
+        backend.set_latency(Duration::from_secs(1));
+        backend.set_fetch_many(fetch_many);
+        let vfs = vfs(&backend);
+        know(&vfs).await;
+        names(&vfs, &path("profile")).await.unwrap();
+        content(&vfs, &path(&format!("profile/{opened}"))).await.unwrap();
+        tokio::time::sleep(Duration::from_secs(5)).await;
+        let fetches = backend.fetches();
+        let mut sets = Vec::new();
+        for name in set {
+            let node = crate::find(&vfs, &path(&format!("profile/{name}"))).await.unwrap().node;
+            let bytes = content(&vfs, &path(&format!("profile/{name}"))).await.unwrap();
+            assert_eq!(bytes, format!("content of {name}").into_bytes());
+            sets.push(vfs.provenance(&node).await.unwrap()["copies"][0]["set"].clone());
+        }
+        assert_eq!(backend.fetches(), fetches, "all were here");
+        assert!(sets[0].is_string() && sets.iter().all(|set| *set == sets[0]), "{sets:?}");
+        let other = crate::find(&vfs, &path("profile/other.dat")).await.unwrap().attributes;
+        assert!(!other.collected, "what does not belong to it stays where it is");
+    }
+}

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::super::collect::{ATTEMPTS, Demand};
+use super::super::follower::Step;
 use super::super::update_file;
-use crate::backend::{Cause, Complaint, Failure, Fetched, Job, JobEvent, Limits, Outcome, Work};
+use crate::backend::{Cause, Complaint, Failure, Fetched, Job, Limits, Outcome, Work};
 use crate::error::{Error, ErrorKind, Result};
 use crate::flight::Flight;
 use crate::planner::Wish;
@@ -55,24 +56,16 @@ impl Inner {
         job: &Job,
         flight: &Arc<Flight>,
     ) -> Result<Option<Vec<Fetched>>> {
-        let mut events = self.backend.watch(job);
-        let start_by = tokio::time::Instant::now() + self.settings.start_by;
-        let (mut fetched, mut heard) = (Vec::new(), false);
+        let mut follower = self.follower(job.clone(), &demand.entry);
+        let mut fetched = Vec::new();
         loop {
-            match self.next_event(&mut events, job, &demand.entry, start_by, heard).await? {
-                Some(JobEvent::Delivered) => flight.update(|status| status.delivered = true),
-                Some(JobEvent::Progress { bytes, .. }) => {
-                    heard = true;
-                    flight.update(|status| status.bytes = bytes);
-                }
-                Some(JobEvent::Fetched(range)) => fetched.push(range),
-                Some(JobEvent::Listed(_)) => {}
-                Some(JobEvent::Ended(Outcome::Failed { failure: Failure::Lost, .. })) => return Ok(None),
-                Some(JobEvent::Ended(Outcome::Failed { message, .. })) if fetched.is_empty() => {
+            match self.next_step(&mut follower, flight).await? {
+                Step::Fetched(range) => fetched.push(*range),
+                Step::Ended(Outcome::Failed { failure: Failure::Lost, .. }) => return Ok(None),
+                Step::Ended(Outcome::Failed { message, .. }) if fetched.is_empty() => {
                     return Err(Error::backend(format!("reading parts of {} failed: {message}", demand.path)));
                 }
-                Some(JobEvent::Ended(_)) => return Ok(Some(fetched)),
-                None => return Err(Error::backend("the job's news broke off; try again")),
+                Step::Ended(_) => return Ok(Some(fetched)),
             }
         }
     }

@@ -1,0 +1,57 @@
+//! Following a job that collects: each file as it comes, and how the job ended.
+
+use futures_util::stream::BoxStream;
+use tokio::time::Instant;
+
+use crate::backend::{Fetched, Job, JobEvent, Outcome};
+use crate::error::{Error, Result};
+use crate::flight::Flight;
+use crate::tree::EndpointEntry;
+use crate::vfs::Inner;
+
+/// A job under way.
+pub(super) struct Follower<'a> {
+    job: Job,
+    entry: &'a EndpointEntry,
+    events: BoxStream<'static, JobEvent>,
+    start_by: Instant,
+    heard: bool,
+}
+
+/// What matters of a job's news.
+pub(super) enum Step {
+    Fetched(Box<Fetched>),
+    Ended(Outcome),
+}
+
+impl Inner {
+    /// Begins to follow `job` on the endpoint.
+    pub(super) fn follower<'a>(&self, job: Job, entry: &'a EndpointEntry) -> Follower<'a> {
+        let events = self.backend.watch(&job);
+        Follower { events, job, entry, start_by: Instant::now() + self.settings.start_by, heard: false }
+    }
+
+    /// The next step of the job; what it tells on the way is told on by `flight`.
+    ///
+    /// # Errors
+    /// As [`Inner::next_event`], and `Backend` if the news break off.
+    pub(super) async fn next_step(&self, follower: &mut Follower<'_>, flight: &Flight) -> Result<Step> {
+        let Follower { job, entry, events, start_by, heard } = follower;
+        loop {
+            match self.next_event(events, job, entry, *start_by, *heard).await? {
+                Some(JobEvent::Delivered) => flight.update(|status| status.delivered = true),
+                Some(JobEvent::Progress { bytes, .. }) => {
+                    *heard = true;
+                    flight.update(|status| status.bytes = bytes);
+                }
+                Some(JobEvent::Fetched(fetched)) => {
+                    *heard = true;
+                    return Ok(Step::Fetched(Box::new(fetched)));
+                }
+                Some(JobEvent::Listed(_)) => {}
+                Some(JobEvent::Ended(outcome)) => return Ok(Step::Ended(outcome)),
+                None => return Err(Error::backend("the job's news broke off; try again")),
+            }
+        }
+    }
+}

@@ -1,0 +1,204 @@
+//! Files that leave in one delivery: those that make sense only together (D10), and the small ones of a directory or tree that a program
+//! reads one after another (`cp -r`, `grep -r`). Never on a mere listing.
+
+mod others;
+mod readers;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::caps::automatic;
+use super::collect::{Demand, run};
+use super::companions::Set;
+use super::follower::Step;
+use crate::attributes::FileType;
+use crate::backend::{Fetched, Job, Limits, Outcome, Work};
+use crate::error::{Error, Result};
+use crate::flight::{EndOnDrop, Flight};
+use crate::node::Node;
+use crate::principal::Spend;
+use crate::vfs::Inner;
+use others::{BYTES, Choice};
+pub(crate) use readers::Readers;
+
+/// A small file.
+const SMALL: u64 = 1 << 20;
+/// Where each file is a flow of its own, so many leave together: they count as flows, and the endpoint takes so many at once.
+const MOST_FLOWS: usize = 16;
+/// Flows of their own leave together only while the endpoint is believed to take them (D30).
+const TOKENS: f64 = 2.0;
+/// Companions of one file.
+const COMPANIONS: usize = 64;
+/// Time on the endpoint.
+const TIMEOUT: Duration = Duration::from_secs(600);
+
+/// A file that comes along, and who waits for it meanwhile.
+struct Member {
+    demand: Demand,
+    flight: Arc<Flight>,
+    /// It belongs to the demanded file, and is wanted for itself.
+    is_companion: bool,
+    /// Ends the flight if the task vanishes.
+    _guard: EndOnDrop,
+}
+
+impl Inner {
+    /// Collects the file, and with it what belongs to it and what its reader is expected to open next.
+    pub(super) async fn collect_for_reader(self: &Arc<Self>, demand: &Demand, flight: &Arc<Flight>) -> Result<()> {
+        let reads_on = !demand.call.explicit && demand.listed.size <= SMALL;
+        let Demand { directory, path, call, .. } = demand;
+        let window = if reads_on {
+            self.readers.begin(directory, path, call, self.clock.now(), |left| self.has_all_small_files(left))
+        } else {
+            readers::Window::default()
+        };
+        let result = match self.choose_company(demand, &window).await {
+            Ok(members) if !members.is_empty() => self.collect_together(demand, flight, members).await,
+            Ok(_) => None,
+            Err(error) => {
+                tracing::warn!(path = %demand.path, %error, "what should come along could not be told; the file goes alone");
+                None
+            }
+        };
+        let result = match result {
+            Some(result) => result,
+            None => self.collect_file(demand, flight).await,
+        };
+        if reads_on {
+            self.readers.end(directory, call, self.clock.now());
+        }
+        result
+    }
+
+    /// The files that come along.
+    async fn choose_company(self: &Arc<Self>, demand: &Demand, window: &readers::Window) -> Result<Vec<Member>> {
+        let Some(loaded) = self.tree.load(&demand.directory).await? else { return Ok(Vec::new()) };
+        let set = Set::of(&demand.listed.name);
+        let is_companion = |entry: &crate::snapshot::Entry<'_>| {
+            let row = &entry.row;
+            set.has(row.name()) && row.file_type() == FileType::Regular && row.size() > 0 && !row.unfetchable()
+        };
+        let companions: Vec<_> = loaded.snapshot.entries().filter(is_companion).take(COMPANIONS).collect();
+        if companions.is_empty() && window.files == 0 {
+            return Ok(Vec::new());
+        }
+        let many = self.backend.capabilities(&demand.path.endpoint).await?.fetch_many;
+        let most = if many { window.files } else { window.files.min(MOST_FLOWS) };
+        let mut choice = Choice::new(demand, companions.len() + most.saturating_sub(1), !many);
+        let Some(above) = demand.path.parent() else { return Ok(Vec::new()) };
+        for entry in companions {
+            let held = demand.directory.file(entry.identity).is_some_and(|record| !record.collected.is_empty());
+            let small_enough = above.child(entry.row.name()).ok().and_then(|path| automatic(&self.settings, &path));
+            if !held && small_enough.is_some_and(|cap| entry.row.size() <= cap) {
+                self.add(demand, (&demand.directory, &above), &entry, true, &mut choice).await;
+            }
+        }
+        if window.files > 0 && (many || demand.entry.tokens(self.clock.now()) >= TOKENS) {
+            self.choose_others(demand, window, &mut choice).await?;
+        }
+        Ok(choice.members)
+    }
+
+    /// `None`: the file did not come.
+    async fn collect_together(
+        self: &Arc<Self>,
+        demand: &Demand,
+        flight: &Arc<Flight>,
+        members: Vec<Member>,
+    ) -> Option<Result<()>> {
+        let mut own = None;
+        if let Err(error) = self.fetch_together(demand, flight, &members, &mut own).await {
+            tracing::warn!(path = %demand.path, %error, "files could not be collected together; those that somebody waits for go alone");
+        }
+        for member in members.into_iter().filter(|member| !member.flight.has_ended()) {
+            self.alone(member);
+        }
+        own
+    }
+
+    /// Collects all of them in one delivery; each is there as soon as it has come.
+    async fn fetch_together(
+        self: &Arc<Self>,
+        demand: &Demand,
+        flight: &Arc<Flight>,
+        members: &[Member],
+        own: &mut Option<Result<()>>,
+    ) -> Result<()> {
+        if !demand.entry.is_online(&*self.backend, &*self.clock, self.settings.offline_after).await? {
+            return Err(demand.entry.offline_error());
+        }
+        let many = self.backend.capabilities(&demand.path.endpoint).await?.fetch_many;
+        let of_others: u64 = members.iter().map(|member| member.demand.listed.size).sum();
+        let spend = Spend::Collection { bytes: demand.listed.size + if many { of_others } else { 0 } };
+        self.admission.admit(&demand.call, &demand.path.endpoint, &demand.path.to_string(), &spend).await?;
+        let _permit = demand.entry.flows.acquire().await;
+        let job = self.submit_together(demand, members, of_others).await?;
+        for flight in members.iter().map(|member| &member.flight).chain([flight]) {
+            flight.update(|status| status.job = Some(job.id.clone()));
+        }
+        let set = members.iter().any(|member| member.is_companion).then(|| job.id.clone());
+        let mut follower = self.follower(job, &demand.entry);
+        let mut nothing_came = true;
+        loop {
+            let fetched = match self.next_step(&mut follower, flight).await? {
+                Step::Fetched(fetched) => *fetched,
+                Step::Ended(Outcome::Failed { message, .. }) if nothing_came => return Err(Error::backend(message)),
+                Step::Ended(_) => return Ok(()),
+            };
+            nothing_came = false;
+            // What could not be read goes alone: then the endpoint says why.
+            if fetched.content.is_ok() {
+                self.take_one(demand, flight, members, set.as_ref(), fetched, own).await;
+            }
+        }
+    }
+
+    async fn take_one(
+        self: &Arc<Self>,
+        demand: &Demand,
+        flight: &Arc<Flight>,
+        members: &[Member],
+        set: Option<&Arc<str>>,
+        fetched: Fetched,
+        own: &mut Option<Result<()>>,
+    ) {
+        if fetched.file == demand.path {
+            let taken = self.take(demand, fetched, set).await;
+            // Its readers need not wait for the others.
+            flight.end(taken.clone());
+            *own = Some(taken);
+        } else if let Some(member) = members.iter().find(|member| member.demand.path == fetched.file) {
+            let taken = self.take(&member.demand, fetched, set.filter(|_| member.is_companion)).await;
+            member.flight.end(taken);
+            member.demand.directory.end_collection((member.demand.node.own, member.demand.node.version));
+        }
+    }
+
+    async fn submit_together(&self, demand: &Demand, members: &[Member], of_others: u64) -> Result<Job> {
+        let files = std::iter::once(&demand.path).chain(members.iter().map(|member| &member.demand.path));
+        let work = Work::Fetch { files: files.cloned().collect() };
+        let limits = Limits {
+            timeout: TIMEOUT,
+            max_rows: 0,
+            max_upload_bytes: BYTES.max(of_others).saturating_mul(2).saturating_add(demand.limit),
+            cpu_percent: 0,
+        };
+        let what = format!("collect, with {} more,", members.len());
+        self.submit(&demand.call, &demand.entry, &demand.path, work, &what, limits).await
+    }
+
+    /// A file that did not come along goes alone if it is wanted.
+    fn alone(self: &Arc<Self>, member: Member) {
+        let Node { own, version, .. } = member.demand.node;
+        if member.is_companion || !member.demand.directory.abandon_collection((own, version)) {
+            let inner = self.clone();
+            tokio::spawn(async move {
+                // The guard goes along: without it the flight would end here.
+                let Member { demand, flight, _guard, .. } = member;
+                run(inner, demand, flight).await;
+            });
+            return;
+        }
+        member.flight.end(Err(Error::backend("it was not collected together with others; ask again")));
+    }
+}

@@ -1,0 +1,137 @@
+//! Who reads small files one after another, and where: a directory file by file, or a tree directory by directory.
+
+use std::collections::VecDeque;
+
+use dashmap::DashMap;
+
+use crate::pace::Pace;
+use crate::path::EndpointPath;
+use crate::principal::Call;
+use crate::store::DirectoryKey;
+use crate::timestamp::Timestamp;
+use crate::tree::Directory;
+
+/// So many files of a directory in a row, then its others come along.
+const IN_A_ROW: u32 = 3;
+/// So many directories in a row whose small files were all read, then those of the next ones come along.
+const DIRECTORIES_IN_A_ROW: u32 = 2;
+/// Files that leave together at first, and at most; each time four times as many.
+const FIRST: usize = 32;
+const MOST: usize = 512;
+/// Directories remembered of each reader.
+const TRAIL: usize = 3;
+const READERS_KEPT: usize = 10_000;
+
+/// Who reads which endpoints file by file: by export and principal.
+#[derive(Default)]
+pub(crate) struct Readers {
+    readers: DashMap<(u64, u64), Reader>,
+}
+
+struct Reader {
+    pace: Pace,
+    /// Files in a row of the directory where he is.
+    files: u32,
+    /// Directories in a row that he left with all their small files read.
+    complete: u32,
+    /// The directories where he was, the present one last.
+    trail: VecDeque<(DirectoryKey, EndpointPath)>,
+    window: usize,
+}
+
+/// What should come along.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Window {
+    /// So many files, the one that was opened among them.
+    pub files: usize,
+    /// He reads a tree: those of the directories after this one too, below this place.
+    pub below: Option<EndpointPath>,
+}
+
+fn key(directory: &Directory, call: &Call) -> (u64, u64) {
+    (directory.node.export, xxhash_rust::xxh3::xxh3_64(call.principal.name().as_bytes()))
+}
+
+impl Readers {
+    /// Notes that the small file at `path` is to be collected for a reader; what should come along. `is_complete` says whether all small
+    /// files of a directory are here.
+    pub(super) fn begin(
+        &self,
+        directory: &Directory,
+        path: &EndpointPath,
+        call: &Call,
+        now: Timestamp,
+        is_complete: impl FnOnce(DirectoryKey) -> bool,
+    ) -> Window {
+        if self.readers.len() > READERS_KEPT {
+            self.readers.retain(|_, reader| reader.pace.goes_on(now));
+        }
+        let fresh = || Reader { pace: Pace::new(now), files: 0, complete: 0, trail: VecDeque::new(), window: 0 };
+        let mut reader = self.readers.entry(key(directory, call)).or_insert_with(fresh);
+        if !reader.pace.goes_on(now) {
+            *reader = Reader { pace: reader.pace, ..fresh() };
+        }
+        reader.pace.ask();
+        reader.comes_to(directory.key(), path, is_complete);
+        reader.files += 1;
+        let reads_tree = reader.complete >= DIRECTORIES_IN_A_ROW;
+        if reader.files < IN_A_ROW && !reads_tree {
+            return Window::default();
+        }
+        reader.window = (reader.window * 4).clamp(FIRST, MOST);
+        Window { files: reader.window, below: if reads_tree { reader.common() } else { None } }
+    }
+
+    /// Notes that he got it, or not.
+    pub(super) fn end(&self, directory: &Directory, call: &Call, now: Timestamp) {
+        if let Some(mut reader) = self.readers.get_mut(&key(directory, call)) {
+            reader.pace.answer(now);
+        }
+    }
+
+    /// Notes that a reader got a file that was here already: he is still at it.
+    pub(crate) fn goes_on(&self, directory: &Directory, call: &Call, now: Timestamp) {
+        if self.readers.is_empty() {
+            return;
+        }
+        if let Some(mut reader) = self.readers.get_mut(&key(directory, call)) {
+            reader.pace.answer_at_once(now);
+        }
+    }
+}
+
+impl Reader {
+    fn comes_to(&mut self, here: DirectoryKey, path: &EndpointPath, is_complete: impl FnOnce(DirectoryKey) -> bool) {
+        let before = self.trail.back().map(|(key, _)| *key);
+        if before == Some(here) {
+            return;
+        }
+        if let Some(before) = before {
+            self.complete = if is_complete(before) { self.complete + 1 } else { 0 };
+        }
+        if self.complete == 0 {
+            self.window = 0;
+        }
+        self.files = 0;
+        if let Some(directory) = path.parent() {
+            self.trail.push_back((here, directory));
+        }
+        while self.trail.len() > TRAIL {
+            self.trail.pop_front();
+        }
+    }
+
+    /// The place that holds all directories where he was lately.
+    fn common(&self) -> Option<EndpointPath> {
+        let mut paths = self.trail.iter().map(|(_, path)| path);
+        let first = paths.next()?.clone();
+        paths.try_fold(first, |common, path| {
+            if common.accessor != path.accessor {
+                return None;
+            }
+            let same = common.components.iter().zip(path.components.iter()).take_while(|(one, other)| one == other);
+            let count = same.count();
+            Some(EndpointPath { components: common.components.get(..count)?.into(), ..common })
+        })
+    }
+}
