@@ -35,6 +35,8 @@ pub enum Verb {
     Clients(verb::control_only::Arguments),
     /// Show the flows under way and those that ended lately
     Activity(verb::control_only::Arguments),
+    /// Take back a flow that is under way
+    Cancel(verb::cancel::Arguments),
     /// List a directory anew
     Refresh(verb::refresh::Arguments),
     /// Collect a file

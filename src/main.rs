@@ -45,6 +45,7 @@ fn run(command_line: CommandLine) -> anyhow::Result<()> {
             Verb::Clients(arguments) => verb::clients::run(arguments).await,
             Verb::Activity(arguments) => verb::activity::run(arguments).await,
             Verb::Refresh(arguments) => verb::refresh::run(arguments).await,
+            Verb::Cancel(arguments) => verb::cancel::run(arguments).await,
             Verb::Collect(arguments) => verb::collect::run(arguments).await,
             Verb::Ledger(arguments) => verb::ledger::run(&arguments),
         }

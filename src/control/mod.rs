@@ -46,10 +46,15 @@ impl Control {
     /// # Errors
     /// What the gateway says, or that it does not answer.
     pub async fn get(&self, what: &str) -> anyhow::Result<Value> {
-        let body = self.request(Method::GET, what, String::new()).await?;
-        let bytes =
-            Limited::new(body, MAX_ANSWER).collect().await.map_err(|error| anyhow::anyhow!("{error}"))?.to_bytes();
-        serde_json::from_slice(&bytes).context("the gateway's answer is not understood: is it another version?")
+        whole(self.request(Method::GET, what, String::new()).await?).await
+    }
+
+    /// Has the gateway do `what` at once.
+    ///
+    /// # Errors
+    /// What the gateway says, or that it does not answer.
+    pub async fn ask(&self, what: &str, wish: &Value) -> anyhow::Result<Value> {
+        whole(self.request(Method::POST, what, wish.to_string()).await?).await
     }
 
     /// Has the gateway do `what`, and gives the lines in which it tells how it goes.
@@ -80,6 +85,11 @@ impl Control {
         let text = text.map(|body| String::from_utf8_lossy(&body.to_bytes()).trim().to_owned()).unwrap_or_default();
         bail!("{}", reason(&text).unwrap_or_else(|| format!("the gateway answered {status}")))
     }
+}
+
+async fn whole(body: Incoming) -> anyhow::Result<Value> {
+    let bytes = Limited::new(body, MAX_ANSWER).collect().await.map_err(|error| anyhow::anyhow!("{error}"))?.to_bytes();
+    serde_json::from_slice(&bytes).context("the gateway's answer is not understood: is it another version?")
 }
 
 /// Why the gateway refuses: the message of its answer, or the whole if that has none.

@@ -1,6 +1,7 @@
 //! The verbs of the program, one file each.
 
 pub mod activity;
+pub mod cancel;
 pub mod check;
 pub mod clients;
 pub mod collect;

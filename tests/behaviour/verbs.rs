@@ -1,10 +1,12 @@
 //! The verbs that talk to a running gateway: they say in plain words what they did.
 
 use std::fs;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use serde_json::Value;
 use tempfile::TempDir;
 
+use crate::large_files::with_image;
 use crate::support::gateway::{Gateway, url_path, verb};
 use crate::support::propfind;
 use crate::support::tree::Tree;
@@ -52,6 +54,32 @@ fn collect_makes_a_file_readable_without_its_endpoint() {
     let content = gateway.http().get(&url_path(&client, b"pictures/large.bin"));
     assert_eq!(content.status, 200, "{}", content.text());
     assert!(content.body == fs::read(tree.path().join("pictures/large.bin")).unwrap());
+}
+
+#[test]
+fn a_flow_that_nobody_wants_any_more_is_taken_back() {
+    let tree = Tree::small();
+    with_image(&tree);
+    let gateway = Gateway::demo(&[tree.path()]);
+    let path = format!("/{}/auto/large/disk.img", gateway.endpoint(tree.path()).client_id);
+    std::thread::scope(|scope| {
+        let collects = scope.spawn(|| gateway.verb("collect", &[&path]));
+        let started = Instant::now();
+        let flow = loop {
+            assert!(started.elapsed() < Duration::from_secs(30) && !collects.is_finished(), "no flow was seen");
+            let activity: Value = serde_json::from_str(&gateway.verb("activity", &["--json"]).text()).unwrap();
+            let of_file = |work: &&Value| work["path"] == path.as_str() && work["ended"].is_null();
+            if let Some(flow) = activity.as_array().unwrap().iter().find(of_file).and_then(|work| work["job"].as_str())
+            {
+                break flow.to_owned();
+            }
+        };
+        gateway.verb("cancel", &[&flow]).expect("cancel");
+        let said = collects.join().unwrap();
+        assert!(!said.succeeded() && said.stderr.contains("ancelled"), "{}{}", said.text(), said.stderr);
+        let again = gateway.verb("cancel", &[&flow]);
+        assert!(!again.succeeded() && again.stderr.contains("activity"), "{}", again.stderr);
+    });
 }
 
 #[test]

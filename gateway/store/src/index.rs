@@ -27,6 +27,8 @@ pub(crate) struct Index {
     pub(crate) files: Keyspace,
     /// `key::endpoint` -> envelope of `Endpoint`.
     pub(crate) endpoints: Keyspace,
+    /// `key::job` -> envelope of `JobRecord`.
+    pub(crate) jobs: Keyspace,
     /// `key::chunk` -> `ChunkRecord`.
     pub(crate) chunks: Keyspace,
     /// The counters of a clean end, or nothing.
@@ -65,6 +67,7 @@ impl Index {
             listings: database.keyspace("listings", || records(6).with_kv_separation(Some(separated)))?,
             files: database.keyspace("files", || records(3))?,
             endpoints: database.keyspace("endpoints", || records(1))?,
+            jobs: database.keyspace("jobs", || records(1))?,
             chunks: database.keyspace("chunks", || records(1))?,
             counters: database.keyspace("counters", || records(1))?,
             database,

@@ -1,5 +1,6 @@
 //! Keys of the index: fixed-width and big-endian, so that what belongs together is one range.
 
+use vfs::backend::Job;
 use vfs::endpoint::EndpointId;
 use vfs::node::Identity;
 use vfs::store::{ContentKey, DirectoryKey};
@@ -52,6 +53,11 @@ pub(crate) fn chunk(content: ContentKey, index: u64) -> [u8; 24] {
 /// Organisation and client id, which contain no zero byte.
 pub(crate) fn endpoint(id: &EndpointId) -> Vec<u8> {
     [id.org.as_bytes(), id.client_id.as_bytes()].join(&0)
+}
+
+/// Organisation, client id and job id, which contain no zero byte.
+pub(crate) fn job(job: &Job) -> Vec<u8> {
+    [job.endpoint.org.as_bytes(), job.endpoint.client_id.as_bytes(), job.id.as_bytes()].join(&0)
 }
 
 #[cfg(test)]

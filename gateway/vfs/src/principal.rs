@@ -125,6 +125,17 @@ pub enum Event {
         /// Why.
         reason: Arc<str>,
     },
+    /// A flow was taken back.
+    FlowCancelled {
+        /// When.
+        at: Timestamp,
+        /// Which endpoint.
+        endpoint: Arc<str>,
+        /// The job (flow id).
+        job: Arc<str>,
+        /// Why, and by whom if somebody did it.
+        reason: Arc<str>,
+    },
     /// A demand was refused.
     Refused {
         /// When.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::backend::{Cause, Observation};
+use crate::backend::{Cause, Job, Observation};
 pub use crate::collected::{Collected, Digests, FileAsListed, FileRecord, HeldRange, InRanges};
 use crate::endpoint::{Endpoint, EndpointId};
 use crate::error::Result;
@@ -106,6 +106,21 @@ pub struct FailureRecord {
     pub message: Arc<str>,
 }
 
+/// A job that was queued and whose end was not seen yet.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct JobRecord {
+    /// The job.
+    pub job: Job,
+    /// What was asked for: a directory, or a file.
+    pub path: EndpointPath,
+    /// It lists `path`, which is a directory.
+    pub lists: bool,
+    /// By whom.
+    pub principal: String,
+    /// If the endpoint has not taken it by then, it is taken back (D17).
+    pub start_by: Timestamp,
+}
+
 /// Key of a content in the store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ContentKey(pub u128);
@@ -177,6 +192,24 @@ pub trait Store: Send + Sync + 'static {
     /// # Errors
     /// `Backend` if the disk fails.
     fn put_endpoint(&self, endpoint: &Endpoint) -> Result<()>;
+
+    /// Remembers a job.
+    ///
+    /// # Errors
+    /// `Backend` if the disk fails.
+    fn put_job(&self, record: &JobRecord) -> Result<()>;
+
+    /// Forgets a job; one that is not known is no error.
+    ///
+    /// # Errors
+    /// `Backend` if the disk fails.
+    fn remove_job(&self, job: &Job) -> Result<()>;
+
+    /// The jobs that are remembered. A damaged record is logged and left out: the server ends its flow by itself.
+    ///
+    /// # Errors
+    /// `Backend` if the disk fails.
+    fn jobs(&self) -> Result<Vec<JobRecord>>;
 
     /// One chunk of a content, verified by its checksum; `None` if it is not here. Never bytes that were not written whole.
     ///

@@ -12,10 +12,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
+use vfs::backend::Job;
 use vfs::endpoint::Endpoint;
 use vfs::error::{Error, Result};
 use vfs::node::Identity;
-use vfs::store::{ContentKey, DirectoryKey, DirectoryRecord, FileRecord, Store, Usage};
+use vfs::store::{ContentKey, DirectoryKey, DirectoryRecord, FileRecord, JobRecord, Store, Usage};
 
 use crate::contents::{ChunkRecord, Contents};
 use crate::error::{self, OpenError};
@@ -223,6 +224,28 @@ impl Store for DiskStore {
         let mut batch = self.index.database.batch();
         batch.insert(&self.index.endpoints, key::endpoint(&endpoint.id), envelope::seal(endpoint)?);
         self.commit("writing an endpoint", batch)
+    }
+
+    fn put_job(&self, record: &JobRecord) -> Result<()> {
+        let mut batch = self.index.database.batch();
+        batch.insert(&self.index.jobs, key::job(&record.job), envelope::seal(record)?);
+        self.commit("writing a job", batch)
+    }
+
+    fn remove_job(&self, job: &Job) -> Result<()> {
+        let mut batch = self.index.database.batch();
+        batch.remove(&self.index.jobs, key::job(job));
+        self.commit("forgetting a job", batch)
+    }
+
+    fn jobs(&self) -> Result<Vec<JobRecord>> {
+        let mut jobs = Vec::new();
+        for entry in self.index.jobs.iter() {
+            let bytes = entry.value().map_err(|cause| error::index("reading jobs", &cause))?;
+            // Damage is logged where it is found.
+            jobs.extend(envelope::open::<JobRecord>(&bytes).ok());
+        }
+        Ok(jobs)
     }
 
     fn chunk(&self, content: ContentKey, index: u64) -> Result<Option<Bytes>> {

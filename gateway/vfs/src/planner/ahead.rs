@@ -11,7 +11,7 @@ use crate::backend::{Job, JobEvent, Limits, Outcome, Work};
 use crate::error::{Error, Result};
 use crate::flight::{EndOnDrop, Flight};
 use crate::path::EndpointPath;
-use crate::principal::Spend;
+use crate::principal::{Event, Spend};
 use crate::store::DirectoryKey;
 use crate::tree::Directory;
 use crate::vfs::Inner;
@@ -161,7 +161,15 @@ impl Inner {
 
     async fn take_back(&self, job: &Job) -> Result<()> {
         tracing::info!(flow = %job.id, "the walk has stopped; its listing is cancelled");
-        self.backend.cancel(job).await
+        self.backend.cancel(job).await?;
+        self.forget_job(job).await;
+        self.recorder.record(Event::FlowCancelled {
+            at: self.clock.now(),
+            endpoint: job.endpoint.client_id.clone(),
+            job: job.id.clone(),
+            reason: "the walk that it went ahead of has stopped".into(),
+        });
+        Ok(())
     }
 }
 

@@ -2,6 +2,7 @@
 //! listings.
 
 mod ahead;
+mod earlier;
 mod follow;
 mod patience;
 mod prefetch;

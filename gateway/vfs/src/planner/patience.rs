@@ -8,6 +8,7 @@ use tokio::time::{Instant, timeout};
 
 use crate::backend::{Job, JobEvent};
 use crate::error::{Error, Result};
+use crate::principal::Event;
 use crate::tree::EndpointEntry;
 use crate::vfs::Inner;
 
@@ -28,21 +29,39 @@ impl Inner {
         start_by: Instant,
         heard: bool,
     ) -> Result<Option<JobEvent>> {
+        let told = async |event: Option<JobEvent>| {
+            if matches!(event, Some(JobEvent::Ended(_))) {
+                self.forget_job(job).await;
+            }
+            Ok(event)
+        };
         if heard {
-            return Ok(events.next().await);
+            return told(events.next().await).await;
         }
         loop {
             if let Ok(event) = timeout(LOOK_EVERY, events.next()).await {
-                return Ok(event);
+                return told(event).await;
             }
             let gone =
                 matches!(entry.is_online(&*self.backend, &*self.clock, self.settings.offline_after).await, Ok(false));
             if !gone && Instant::now() < start_by {
                 continue;
             }
-            if let Err(error) = self.backend.cancel(job).await {
-                tracing::warn!(flow = %job.id, %error, "a flow that was given up could not be cancelled");
+            match self.backend.cancel(job).await {
+                Ok(()) => self.forget_job(job).await,
+                Err(error) => tracing::warn!(flow = %job.id, %error, "a flow that was given up could not be cancelled"),
             }
+            self.recorder.record(Event::FlowCancelled {
+                at: self.clock.now(),
+                endpoint: job.endpoint.client_id.clone(),
+                job: job.id.clone(),
+                reason: if gone {
+                    "the endpoint went away before it had it"
+                } else {
+                    "the endpoint did not take it in time"
+                }
+                .into(),
+            });
             if gone {
                 return Err(entry.offline_error());
             }

@@ -6,6 +6,7 @@ use crate::backend::{Delivery, Job, Limits, Work};
 use crate::error::{Error, Result};
 use crate::path::EndpointPath;
 use crate::principal::{Call, Event, Protocol, Reason};
+use crate::store::JobRecord;
 use crate::tree::EndpointEntry;
 use crate::vfs::Inner;
 
@@ -24,6 +25,7 @@ impl Inner {
         limits: Limits,
     ) -> Result<Job> {
         let reason = reason(call, what, path);
+        let lists = matches!(work, Work::List { .. } | Work::ListMany { .. });
         let delivery =
             Delivery { works: vec![work], principal: call.principal.clone(), reason: reason.clone(), limits };
         let jobs = self.backend.submit(&path.endpoint, delivery).await?;
@@ -36,6 +38,14 @@ impl Inner {
             reason: reason.0,
         });
         entry.spend_token(self.clock.now());
+        self.remember_job(JobRecord {
+            job: job.clone(),
+            path: path.clone(),
+            lists,
+            principal: call.principal.name().to_owned(),
+            start_by: self.clock.now().plus(self.settings.start_by),
+        })
+        .await;
         Ok(job)
     }
 }

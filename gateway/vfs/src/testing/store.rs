@@ -5,10 +5,11 @@ use std::sync::{Mutex, PoisonError};
 
 use bytes::Bytes;
 
+use crate::backend::Job;
 use crate::endpoint::Endpoint;
 use crate::error::Result;
 use crate::node::Identity;
-use crate::store::{ContentKey, DirectoryKey, DirectoryRecord, FileRecord, Store, Usage};
+use crate::store::{ContentKey, DirectoryKey, DirectoryRecord, FileRecord, JobRecord, Store, Usage};
 
 /// Survives the VFS over it, not the process.
 #[derive(Debug, Default)]
@@ -22,6 +23,7 @@ struct State {
     rows: HashMap<(DirectoryKey, u32), Bytes>,
     files: BTreeMap<(DirectoryKey, Identity), FileRecord>,
     endpoints: BTreeMap<String, Endpoint>,
+    jobs: HashMap<Job, JobRecord>,
     chunks: BTreeMap<(ContentKey, u64), Bytes>,
 }
 
@@ -88,6 +90,22 @@ impl Store for MemoryStore {
         self.with(|state| {
             state.endpoints.insert(format!("{}/{}", endpoint.id.org, endpoint.id.client_id), endpoint.clone());
         })
+    }
+
+    fn put_job(&self, record: &JobRecord) -> Result<()> {
+        self.with(|state| {
+            state.jobs.insert(record.job.clone(), record.clone());
+        })
+    }
+
+    fn remove_job(&self, job: &Job) -> Result<()> {
+        self.with(|state| {
+            state.jobs.remove(job);
+        })
+    }
+
+    fn jobs(&self) -> Result<Vec<JobRecord>> {
+        self.with(|state| state.jobs.values().cloned().collect())
     }
 
     fn chunk(&self, content: ContentKey, index: u64) -> Result<Option<Bytes>> {

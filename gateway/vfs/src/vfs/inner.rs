@@ -179,6 +179,7 @@ async fn follow_endpoints(
     mut changes: futures_util::stream::BoxStream<'static, EndpointChange>,
 ) {
     let mut names_changed = false;
+    let mut taken_up = false;
     while let Some(change) = changes.next().await {
         let Some(inner) = inner.upgrade() else { return };
         let complete = matches!(change, EndpointChange::Complete);
@@ -186,6 +187,9 @@ async fn follow_endpoints(
         if complete {
             // The names are there before anybody is told that the round is complete.
             inner.make_roots();
+            if !std::mem::replace(&mut taken_up, true) {
+                inner.take_up_jobs().await;
+            }
         }
         names_changed |= inner.take_change(change);
         if names_changed && settled {

@@ -313,6 +313,14 @@ impl Vfs {
         self.inner.watch_refresh(directory, depth, call)
     }
 
+    /// Takes back the job (flow) called `job`, which is under way: whoever waits for it is told so.
+    ///
+    /// # Errors
+    /// `Absent` if no such job of this gateway is under way, `Backend` if the server refuses.
+    pub async fn cancel(&self, job: &str, call: &Call) -> Result<()> {
+        self.inner.cancel(job, call).await
+    }
+
     /// Collects a file whole and tells how it goes. Goes on if the stream is dropped.
     pub fn collect(&self, file: &Node, call: &Call) -> BoxStream<'static, Progress> {
         self.inner.watch_collect(file, call)

@@ -6,11 +6,12 @@ use std::time::Duration;
 use futures_util::stream::{BoxStream, StreamExt, unfold};
 
 use super::{Inner, Progress};
+use crate::backend::Job;
 use crate::error::{Error, ErrorKind, Result};
 use crate::flight::{Flight, Status};
 use crate::node::{Node, NodeKind};
 use crate::planner::Wish;
-use crate::principal::Call;
+use crate::principal::{Call, Event};
 use crate::store::{DirectoryKey, Place};
 
 /// News come at most so often.
@@ -36,6 +37,26 @@ impl Inner {
             inner.demand_listing(&directory, &call, Wish::Refresh(depth)).map(Some)
         };
         news(start, |status| format!("listed {} entries", status.rows))
+    }
+
+    /// Takes back the job called `id`, which is under way.
+    pub(super) async fn cancel(&self, id: &str, call: &Call) -> Result<()> {
+        let under_way =
+            self.activities.list().into_iter().find(|work| work.job.as_deref() == Some(id) && work.ended.is_none());
+        let work = under_way
+            .ok_or_else(|| Error::absent("no flow of this name is under way here; see `raptorgate activity`"))?;
+        let entry = self.endpoints.list().into_iter().find(|entry| entry.endpoint().id.client_id == work.endpoint);
+        let endpoint =
+            entry.ok_or_else(|| Error::stale("the server does not know this endpoint any more"))?.endpoint().id.clone();
+        let job = Job { endpoint, id: id.into() };
+        self.backend.cancel(&job).await?;
+        self.recorder.record(Event::FlowCancelled {
+            at: self.clock.now(),
+            endpoint: job.endpoint.client_id.clone(),
+            job: job.id.clone(),
+            reason: format!("by {}", call.principal.name()).into(),
+        });
+        Ok(())
     }
 
     pub(super) fn watch_collect(self: &Arc<Self>, node: &Node, call: &Call) -> BoxStream<'static, Progress> {

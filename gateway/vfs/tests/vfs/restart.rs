@@ -1,9 +1,12 @@
 //! A restart: the same store, a new process, the same handles.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use vfs::testing::{MemoryStore, call, vfs_with};
-use vfs::{ErrorKind, Settings};
+use vfs::backend::{Backend, Delivery, Limits, Work};
+use vfs::store::{JobRecord, Store};
+use vfs::testing::{FakeBackend, MemoryStore, call, vfs_with};
+use vfs::{Clock, EndpointId, EndpointPath, ErrorKind, Principal, Reason, Settings};
 
 use crate::{CLIENT, find, know, path, read_all};
 
@@ -37,4 +40,72 @@ async fn handles_listings_and_contents_outlive_the_process_and_the_endpoint() {
     let error = after.read(&passwd, 0, 10, &call()).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Offline, "uncollected and offline is an error, not zeros");
     assert_eq!((backend.listings(), backend.fetches()), (listings, fetches));
+}
+
+/// What a process leaves behind that was killed while `work` was under way for `path`.
+async fn left_behind(backend: &FakeBackend, store: &MemoryStore, work: Work, path: &EndpointPath, start_by: Duration) {
+    let limits = Limits { timeout: start_by, max_rows: 0, max_upload_bytes: 0, cpu_percent: 0 };
+    let lists = matches!(work, Work::List { .. });
+    let (principal, reason) = (Principal::new("alice"), Reason("of before".into()));
+    let delivery = Delivery { works: vec![work], principal, reason, limits };
+    let job = backend.submit(&path.endpoint, delivery).await.unwrap().remove(0);
+    let start_by = backend.clock().now().plus(start_by);
+    store.put_job(&JobRecord { job, path: path.clone(), lists, principal: "alice".into(), start_by }).unwrap();
+}
+
+fn endpoint_path(names: &[&str]) -> EndpointPath {
+    let root = EndpointPath::accessor_root(EndpointId::root_org(CLIENT), "auto");
+    names.iter().fold(root, |path, name| path.child(name).unwrap())
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_listing_that_was_under_way_is_waited_for_and_not_started_again() {
+    let (backend, store) = (crate::backend(), Arc::new(MemoryStore::default()));
+    backend.hold_jobs();
+    let etc = endpoint_path(&["etc"]);
+    left_behind(&backend, &store, Work::List { directory: etc.clone(), depth: 0 }, &etc, Duration::from_secs(900))
+        .await;
+    let vfs = vfs_with(&backend, &store, Settings { prefetch: false, ..Settings::default() });
+    know(&vfs).await;
+    let asks = tokio::spawn({
+        let vfs = vfs.clone();
+        async move { crate::names(&vfs, &path("etc")).await }
+    });
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    backend.release_jobs();
+    assert_eq!(asks.await.unwrap().unwrap().len(), 4);
+    assert_eq!(backend.listings(), 2, "that of etc, and that of the directory above it");
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    assert_eq!(store.jobs().unwrap(), []);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_file_that_was_being_collected_is_there() {
+    let (backend, store) = (crate::backend(), Arc::new(MemoryStore::default()));
+    let vfs = vfs_with(&backend, &store, Settings::default());
+    know(&vfs).await;
+    crate::names(&vfs, &path("etc")).await.unwrap();
+    tokio::time::advance(Duration::from_secs(1)).await;
+    let hosts = endpoint_path(&["etc", "hosts"]);
+    left_behind(&backend, &store, Work::Fetch { files: vec![hosts.clone()] }, &hosts, Duration::from_secs(900)).await;
+    let vfs = vfs_with(&backend, &store, Settings::default());
+    know(&vfs).await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(crate::content(&vfs, &path("etc/hosts")).await.unwrap(), b"127.0.0.1 localhost\n");
+    assert_eq!((backend.fetches(), store.jobs().unwrap().len()), (1, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_not_delivered_in_time_is_taken_back_after_a_restart_too() {
+    let (backend, store) = (crate::backend(), Arc::new(MemoryStore::default()));
+    backend.hold_jobs();
+    let etc = endpoint_path(&["etc"]);
+    left_behind(&backend, &store, Work::List { directory: etc.clone(), depth: 0 }, &etc, Duration::from_secs(60)).await;
+    tokio::time::advance(Duration::from_secs(30)).await;
+    let vfs = vfs_with(&backend, &store, Settings::default());
+    know(&vfs).await;
+    tokio::time::sleep(Duration::from_secs(20)).await;
+    assert_eq!(backend.cancelled(), 0);
+    tokio::time::sleep(Duration::from_secs(20)).await;
+    assert_eq!((backend.cancelled(), store.jobs().unwrap().len()), (1, 0));
 }

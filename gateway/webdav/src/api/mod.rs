@@ -31,6 +31,14 @@ struct Wish {
     depth: u32,
 }
 
+/// What is to be taken back.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Cancel {
+    /// The flow id.
+    job: String,
+}
+
 /// Answers a request below `/-/`.
 pub(crate) async fn answer(service: &Service, exchange: &Exchange, body: Incoming) -> Answer {
     let names = exchange.path.names();
@@ -66,10 +74,19 @@ pub(crate) async fn answer(service: &Service, exchange: &Exchange, body: Incomin
             let call = explicit(exchange);
             Ok(progress::stream(service.vfs.collect(&found.node, &call)))
         }
+        ["api", "v1", "cancel"] if is_post => {
+            guard::refuse_foreign_posts(exchange.headers())?;
+            let body = read_body(body, MAX_BODY).await?;
+            let wish: Cancel = serde_json::from_slice(&body)
+                .map_err(|error| Refusal::bad_request(format!("the body must be a JSON object with `job`: {error}")))?;
+            let cancelled = service.vfs.cancel(&wish.job, &explicit(exchange)).await;
+            cancelled.map_err(|error| Refusal::from_error(&error, exchange.class))?;
+            Ok(respond(exchange, &json!({ "cancelled": wish.job })))
+        }
         ["style.css" | "activity" | "connect"] | ["api", "v1", "status" | "clients" | "activity" | "provenance"] => {
             Err(not_allowed("GET, HEAD"))
         }
-        ["api", "v1", "refresh" | "collect"] => Err(not_allowed("POST")),
+        ["api", "v1", "refresh" | "collect" | "cancel"] => Err(not_allowed("POST")),
         _ => Err(Refusal::absent("the gateway has nothing of this name")),
     }
 }
