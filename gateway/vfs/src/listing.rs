@@ -81,7 +81,7 @@ impl Listing {
     pub fn entry(&self, ordinal: u32) -> Option<(Node, Attributes)> {
         let entry = self.loaded.snapshot.entry(ordinal)?;
         let state = self.directory.state();
-        let found = self.inner.found_at(&self.directory, &state, &entry, self.now);
+        let found = self.inner.found_at(&self.directory, &state, &entry, self.now, self.node.is_frozen());
         let found = self.node.leads_to(found).ok()?;
         Some((found.node, found.attributes))
     }

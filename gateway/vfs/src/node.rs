@@ -104,13 +104,15 @@ pub struct Node {
     pub version: u32,
     /// Session of a ticket, or 0.
     pub session: u64,
-    /// How many times the way here went through `.raptorgate/root`: 0 to [`MAX_VIEW`]. Content and listings are the same in every view,
-    /// file ids are not: the Linux client refuses a directory that is found below itself (`ELOOP`).
+    /// How many times the way here went through `.raptorgate/root`: 0 to [`MAX_VIEW`]; plus [`FROZEN`] below `/frozen` (D11). File ids
+    /// differ from view to view: the Linux client refuses a directory that is found below itself (`ELOOP`).
     pub view: u8,
 }
 
 /// The deepest view. Linux follows at most 40 links on one walk.
-pub const MAX_VIEW: u8 = 31;
+pub const MAX_VIEW: u8 = 15;
+/// The views below `/frozen`, where nothing is refreshed or collected again.
+pub const FROZEN: u8 = 16;
 const KIND_BITS: u32 = 3;
 
 impl Node {
@@ -124,6 +126,11 @@ impl Node {
         session: 0,
         view: 0,
     };
+
+    /// It lies below `/frozen`.
+    pub fn is_frozen(&self) -> bool {
+        self.view & FROZEN != 0
+    }
 
     /// The file id of RFC 1813 `fattr3`: never 0, bit 63 clear.
     pub fn file_id(&self) -> u64 {

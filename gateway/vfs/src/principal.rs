@@ -75,6 +75,8 @@ pub struct Call {
     pub profile: Profile,
     /// Explicit wish of a person (`collect`, a button): size caps of automatic collection do not apply.
     pub explicit: bool,
+    /// It comes through `/frozen`: what is known answers, whatever its age; nothing is looked at again (D11).
+    pub frozen: bool,
     /// How far this caller is known to read.
     pub reads: Reads,
 }
@@ -82,7 +84,16 @@ pub struct Call {
 impl Call {
     /// A call by `principal` through `protocol`, with a hold budget, not explicit.
     pub fn new(principal: Principal, protocol: Protocol, hold: Duration) -> Call {
-        Call { principal, protocol, peer: None, hold, profile: Profile::Posix, explicit: false, reads: Reads::Parts }
+        Call {
+            principal,
+            protocol,
+            peer: None,
+            hold,
+            profile: Profile::Posix,
+            explicit: false,
+            frozen: false,
+            reads: Reads::Parts,
+        }
     }
 }
 

@@ -29,7 +29,7 @@ impl Inner {
             let loaded = self.tree.load(&of).await?.ok_or_else(gone)?;
             let named = |name: &str| self.child_identity(directory.node.own, &format!("{name}.json")) == own;
             let entry = loaded.snapshot.entries().find(|entry| named(entry.row.name())).ok_or_else(gone)?;
-            let found = self.found(&of, &entry);
+            let found = self.found(&of, &entry, false);
             return Ok(pretty(&self.provenance(&found.node).await?));
         }
         let name = names(&of).find(|name| self.child_identity(directory.node.own, name) == own).ok_or_else(gone)?;
@@ -46,7 +46,7 @@ impl Inner {
 
     /// Somebody began to read an own file: `refresh` acts on it.
     pub(super) async fn meta_opened(self: &Arc<Self>, node: &Node, call: &Call) -> Result<()> {
-        if self.child_identity(node.parent, "refresh") != node.own {
+        if call.frozen || self.child_identity(node.parent, "refresh") != node.own {
             return Ok(());
         }
         let directory = self.tree.resolve_key(DirectoryKey { export: node.export, own: node.parent }).await?;

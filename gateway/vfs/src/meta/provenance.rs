@@ -33,7 +33,7 @@ impl Inner {
         let entry = loaded.snapshot.by_identity(node.own).ok_or_else(gone)?;
         let row = &entry.row;
         let times = row.times();
-        let current = self.found(&parent, &entry);
+        let current = self.found(&parent, &entry, node.is_frozen());
         let copies = parent.file(node.own);
         let details: Option<Value> = row.details().and_then(|details| serde_json::from_str(details).ok());
         let listed = listed_version(row.size(), times.modified);

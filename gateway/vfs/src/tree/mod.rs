@@ -13,7 +13,7 @@ use dashmap::DashMap;
 pub(crate) use directory::{Directory, Loaded, State};
 pub(crate) use endpoints::{EndpointEntry, Endpoints, Round};
 pub(crate) use link::safe_target;
-pub(crate) use own::{BY_NAME, REACHABLE_ACCESSORS, accessor_rows, by_name_rows, root_rows};
+pub(crate) use own::{BY_NAME, FROZEN_ROOT, REACHABLE_ACCESSORS, accessor_rows, by_name_rows, root_rows};
 
 use crate::attributes::FileType;
 use crate::error::{Error, Result};

@@ -11,6 +11,8 @@ use crate::timestamp::Timestamp;
 
 /// The directory of aliases by host name.
 pub(crate) const BY_NAME: &str = "by-name";
+/// The tree where nothing is refreshed (D11): reachable in `/` by name, and not listed, so that nobody walks through everything twice.
+pub(crate) const FROZEN_ROOT: &str = "frozen";
 /// Accessors that can be reached by name without being listed (D2).
 pub(crate) const REACHABLE_ACCESSORS: [&str; 2] = ["file", "lazy_ntfs"];
 

@@ -100,15 +100,22 @@ impl Inner {
         Ok(attributes(entry, fsid, &Current::listed(listed, size), None))
     }
 
-    /// An entry of a listing as an object: the version that is current.
-    pub(crate) fn found(&self, parent: &Arc<Directory>, entry: &Entry<'_>) -> Found {
+    /// An entry of a listing as an object: the version that is current. `frozen`: what was collected stays current for ever (D11).
+    pub(crate) fn found(&self, parent: &Arc<Directory>, entry: &Entry<'_>, frozen: bool) -> Found {
         let now = self.clock.now();
         let state = parent.state();
-        self.found_at(parent, &state, entry, now)
+        self.found_at(parent, &state, entry, now, frozen)
     }
 
     /// As [`Inner::found`], for many entries of one directory.
-    pub(crate) fn found_at(&self, parent: &Arc<Directory>, state: &State, entry: &Entry<'_>, now: Timestamp) -> Found {
+    pub(crate) fn found_at(
+        &self,
+        parent: &Arc<Directory>,
+        state: &State,
+        entry: &Entry<'_>,
+        now: Timestamp,
+        frozen: bool,
+    ) -> Found {
         let export = self.export_of_child(parent, entry);
         let fsid = file_system_id(export, parent.node.session);
         let file_type = entry.row.file_type();
@@ -130,7 +137,8 @@ impl Inner {
         }
         let record = if file_type == FileType::Regular { parent.file(entry.identity) } else { None };
         let listed_at = state.listing.as_ref().map(|listing| listing.observation.seen).unwrap_or_default();
-        let current = current(entry, record.as_deref(), listed_at, now, self.settings.freshness.copy_max_age);
+        let copy_max_age = if frozen { std::time::Duration::MAX } else { self.settings.freshness.copy_max_age };
+        let current = current(entry, record.as_deref(), listed_at, now, copy_max_age);
         let attributes = attributes(entry, fsid, &current, self.link_length(parent, entry));
         if node.kind == NodeKind::File {
             node.version = current.version;

@@ -24,7 +24,7 @@ impl Inner {
             Place::Meta { .. } | Place::MetaFiles { .. } => return None,
             Place::Root | Place::ByName if !self.root_is_complete() => return None,
             Place::Endpoint(_) => {
-                match self.visit(&directory) {
+                match self.visit(&directory, call) {
                     Visit::Serve => {}
                     Visit::ServeAndRefresh => self.refresh_in_background(&directory, call),
                     Visit::Wait => return None,
@@ -67,7 +67,7 @@ impl Inner {
         let Some(loaded) = self.tree.load(directory).await? else {
             return self.first_listing(directory, call, wish).await;
         };
-        match self.visit(directory) {
+        match self.visit(directory, call) {
             Visit::Serve => Ok(loaded),
             Visit::ServeAndRefresh => {
                 self.refresh_in_background(directory, call);
@@ -80,7 +80,7 @@ impl Inner {
                         // Offline or failed: what is known stays good, and its age is visible.
                         Err(_) => break,
                         // The listing that was joined may have been under way for long, and be old itself.
-                        Ok(()) if self.visit(directory) == Visit::Wait => {}
+                        Ok(()) if self.visit(directory, call) == Visit::Wait => {}
                         Ok(()) => break,
                     }
                 }
@@ -102,7 +102,7 @@ impl Inner {
         }
         self.demand_listing(directory, call, wish)?.wait(call.hold).await?;
         let loaded = self.tree.load(directory).await?.ok_or_else(gone)?;
-        if self.visit(directory) != Visit::Serve {
+        if self.visit(directory, call) != Visit::Serve {
             // The server held an older listing: it is shown, and looked at again.
             self.refresh_in_background(directory, call);
         }
@@ -153,9 +153,10 @@ impl Inner {
         }
     }
 
-    fn visit(&self, directory: &Directory) -> Visit {
+    fn visit(&self, directory: &Directory, call: &Call) -> Visit {
         let state = directory.state();
         match &state.listing {
+            Some(_) if call.frozen => Visit::Serve,
             Some(listing) => self.settings.freshness.visit(self.clock.now().since(listing.observation.seen)),
             None => Visit::Wait,
         }

@@ -7,13 +7,13 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::flight::RETRY_AFTER;
 use crate::freshness::Visit;
 use crate::meta::META;
-use crate::node::{Identity, Node, NodeKind};
+use crate::node::{FROZEN, Identity, Node, NodeKind};
 use crate::path::MAX_COMPONENT_BYTES;
 use crate::planner::Wish;
 use crate::principal::Call;
 use crate::snapshot::{Entry, Snapshot};
 use crate::store::{DirectoryKey, Place};
-use crate::tree::{Directory, Loaded, REACHABLE_ACCESSORS, Round};
+use crate::tree::{Directory, FROZEN_ROOT, Loaded, REACHABLE_ACCESSORS, Round};
 
 impl Inner {
     pub(super) fn lookup_now(self: &Arc<Self>, node: &Node, name: &str, call: &Call) -> Option<Result<Found>> {
@@ -27,9 +27,9 @@ impl Inner {
         let loaded = directory.loaded_guard();
         let loaded = loaded.as_ref()?;
         if let Some(entry) = self.entry_called(&directory, &loaded.snapshot, name, call) {
-            return Some(Ok(self.found(&directory, &entry)));
+            return Some(Ok(self.found(&directory, &entry, call.frozen)));
         }
-        let proven = self.misses_are_proven(&directory) && !self.is_reachable(&directory, name);
+        let proven = self.misses_are_proven(&directory, call) && !self.is_reachable(&directory, name, call);
         proven.then(|| Err(absent(name)))
     }
 
@@ -57,7 +57,11 @@ impl Inner {
         if name == META {
             return self.meta_directory(&directory).await;
         }
-        if self.is_reachable(&directory, name) {
+        if leads_to_frozen(&directory, name, call) {
+            let node = Node { view: FROZEN, ..directory.node };
+            return Ok(Found { node, attributes: self.own_attributes(&directory) });
+        }
+        if self.is_reachable(&directory, name, call) {
             let own = self.keys.child(directory.node.own, name, 0);
             let child = self.tree.child(&directory, name, own)?;
             let attributes = self.directory_attributes(&child).await?;
@@ -68,7 +72,7 @@ impl Inner {
 
     /// The name is not in the listing that we have: is it proven absent?
     async fn miss(self: &Arc<Self>, directory: &Arc<Directory>, name: &str, call: &Call) -> Result<Found> {
-        if self.misses_are_proven(directory) {
+        if self.misses_are_proven(directory, call) {
             return Err(absent(name));
         }
         match &directory.place {
@@ -97,7 +101,7 @@ impl Inner {
                     if let Some(found) = found {
                         return Ok(found);
                     }
-                    if self.misses_are_proven(directory) {
+                    if self.misses_are_proven(directory, call) {
                         return Err(absent(name));
                     }
                 }
@@ -118,7 +122,7 @@ impl Inner {
         let Some(entry) = self.entry_called(directory, &loaded.snapshot, name, call) else {
             return Ok(None);
         };
-        let mut found = self.found(directory, &entry);
+        let mut found = self.found(directory, &entry, call.frozen);
         if found.node.kind == NodeKind::Directory {
             // Its generation may be known to the store alone.
             if let Ok(child) = self.tree.resolve(&found.node).await {
@@ -148,7 +152,7 @@ impl Inner {
     }
 
     /// Whether a name that is not in the current listing is proven absent without asking anybody.
-    fn misses_are_proven(&self, directory: &Directory) -> bool {
+    fn misses_are_proven(&self, directory: &Directory, call: &Call) -> bool {
         match &directory.place {
             Place::Root | Place::ByName => self.endpoints.round() == Round::Complete,
             Place::Accessors(_) => true,
@@ -156,21 +160,30 @@ impl Inner {
             Place::Endpoint(_) => {
                 let state = directory.state();
                 state.listing.as_ref().is_some_and(|listing| {
-                    self.settings.freshness.visit(self.clock.now().since(listing.observation.seen)) == Visit::Serve
+                    call.frozen
+                        || self.settings.freshness.visit(self.clock.now().since(listing.observation.seen))
+                            == Visit::Serve
                 })
             }
         }
     }
 
     /// `.raptorgate` everywhere (D20), and accessors that are not listed (D2).
-    fn is_reachable(&self, directory: &Directory, name: &str) -> bool {
-        name == META || matches!(directory.place, Place::Accessors(_)) && REACHABLE_ACCESSORS.contains(&name)
+    fn is_reachable(&self, directory: &Directory, name: &str, call: &Call) -> bool {
+        name == META
+            || leads_to_frozen(directory, name, call)
+            || matches!(directory.place, Place::Accessors(_)) && REACHABLE_ACCESSORS.contains(&name)
     }
 
     /// The identity of a child of a directory.
     pub(crate) fn child_identity(&self, parent: Identity, name: &str) -> Identity {
         self.keys.child(parent, name, 0)
     }
+}
+
+/// `/frozen` is `/` once more (D11), and not below itself.
+fn leads_to_frozen(directory: &Directory, name: &str, call: &Call) -> bool {
+    directory.place == Place::Root && name == FROZEN_ROOT && !call.frozen
 }
 
 fn absent(name: &str) -> Error {

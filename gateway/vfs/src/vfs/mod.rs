@@ -220,12 +220,12 @@ impl Vfs {
     /// # Errors
     /// `Stale` if the object is gone for good.
     pub async fn attributes(&self, node: &Node, call: &Call) -> Result<Attributes> {
-        self.inner.attributes(node, call).await.map(|attributes| node.sees(attributes))
+        self.inner.attributes(node, &node.of(call)).await.map(|attributes| node.sees(attributes))
     }
 
     /// The child called `name` (spelled in `call.profile`), if the answer is in memory (D35).
     pub fn lookup_now(&self, directory: &Node, name: &str, call: &Call) -> Option<Result<Found>> {
-        Some(self.inner.lookup_now(directory, name, call)?.and_then(|found| directory.leads_to(found)))
+        Some(self.inner.lookup_now(directory, name, &directory.of(call))?.and_then(|found| directory.leads_to(found)))
     }
 
     /// The child called `name` (spelled in `call.profile`); `.` and `..` are the front end's business ([`Vfs::parent`]).
@@ -233,7 +233,7 @@ impl Vfs {
     /// # Errors
     /// `Absent` only by a fresh listing, `Later`, `Offline`, …
     pub async fn lookup(&self, directory: &Node, name: &str, call: &Call) -> Result<Found> {
-        directory.leads_to(self.inner.lookup(directory, name, call).await?)
+        directory.leads_to(self.inner.lookup(directory, name, &directory.of(call)).await?)
     }
 
     /// The directory that holds `node`; `/` for `/`.
@@ -246,7 +246,7 @@ impl Vfs {
 
     /// The listing to serve, if it is in memory and needs no waiting. May start a refresh in the background.
     pub fn list_now(&self, directory: &Node, call: &Call) -> Option<Result<Listing>> {
-        Some(self.inner.list_now(directory, call)?.map(|listing| listing.seen_from(directory)))
+        Some(self.inner.list_now(directory, &directory.of(call))?.map(|listing| listing.seen_from(directory)))
     }
 
     /// The listing to serve to a reader who begins (D35).
@@ -254,7 +254,7 @@ impl Vfs {
     /// # Errors
     /// `Later`, `Offline`, `Denied`, `NotDirectory`, …; never an empty listing for a failure.
     pub async fn list(&self, directory: &Node, call: &Call) -> Result<Listing> {
-        self.inner.list_directory(directory, call).await.map(|listing| listing.seen_from(directory))
+        self.inner.list_directory(directory, &directory.of(call)).await.map(|listing| listing.seen_from(directory))
     }
 
     /// The listing of an earlier generation, for a reader who goes on (D28). If that is truly gone, the newest, with
@@ -268,12 +268,12 @@ impl Vfs {
     /// # Errors
     /// As [`Vfs::list`].
     pub async fn list_at(&self, directory: &Node, generation: u32, call: &Call) -> Result<Listing> {
-        self.inner.list_at(directory, generation, call).await.map(|listing| listing.seen_from(directory))
+        self.inner.list_at(directory, generation, &directory.of(call)).await.map(|listing| listing.seen_from(directory))
     }
 
     /// Content from memory.
     pub fn read_now(&self, file: &Node, offset: u64, length: u32, call: &Call) -> Option<Result<Data>> {
-        Some(self.inner.read_now(file, offset, length, call)?.map(|data| data.seen_from(file)))
+        Some(self.inner.read_now(file, offset, length, &file.of(call))?.map(|data| data.seen_from(file)))
     }
 
     /// Content, collecting the file if need be. Short only at the end of the content.
@@ -281,7 +281,7 @@ impl Vfs {
     /// # Errors
     /// See D19.
     pub async fn read(&self, file: &Node, offset: u64, length: u32, call: &Call) -> Result<Data> {
-        self.inner.read(file, offset, length, call).await.map(|data| data.seen_from(file))
+        self.inner.read(file, offset, length, &file.of(call)).await.map(|data| data.seen_from(file))
     }
 
     /// The target of a link as it is safe to serve (D1).

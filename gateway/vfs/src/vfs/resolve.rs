@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::{Found, Inner};
 use crate::error::{Error, ErrorKind, Result};
-use crate::node::{Node, NodeKind};
+use crate::node::{FROZEN, Node, NodeKind};
 use crate::principal::Call;
 use crate::store::{DirectoryKey, Place};
 use crate::tree::{gone, safe_target};
@@ -20,6 +20,7 @@ impl Inner {
         let mut rest: VecDeque<String> =
             names.iter().filter(|name| !name.is_empty()).map(|name| (*name).to_owned()).collect();
         let mut links = 0;
+        let mut frozen = false;
         while let Some(name) = rest.pop_front() {
             let next = match name.as_str() {
                 "." => continue,
@@ -27,8 +28,12 @@ impl Inner {
                     found = self.parent(&found.node).await?;
                     continue;
                 }
-                name => self.lookup(&found.node, name, call).await?,
+                name => {
+                    let through = Node { view: if frozen { FROZEN } else { 0 }, ..found.node };
+                    self.lookup(&found.node, name, &through.of(call)).await?
+                }
             };
+            frozen |= next.node.is_frozen();
             if next.node.kind != NodeKind::Link || (rest.is_empty() && !follow) {
                 found = next;
                 continue;
@@ -42,7 +47,8 @@ impl Inner {
                 rest.push_front(part.to_owned());
             }
         }
-        found.node.view = 0; // by name there is one way to everything
+        found.node.view = if frozen { FROZEN } else { 0 }; // by name there is one way to everything
+        found.attributes = found.node.sees(found.attributes);
         Ok(found)
     }
 

@@ -3,6 +3,7 @@
 
 mod content;
 mod errors;
+mod frozen;
 mod listing;
 mod lookup;
 mod meta;
