@@ -9,6 +9,7 @@ mod support;
 
 mod broken_configuration;
 mod browser;
+mod faults;
 mod frozen;
 mod generated_endpoints;
 mod hostile_entries;

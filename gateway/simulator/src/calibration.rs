@@ -37,7 +37,7 @@ impl Bench {
     fn seeded(timing: Timing, seed: u64) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let clock = Clock::starting_at(Duration::from_secs(1_795_528_426));
-        let deployment = Arc::new(Deployment::open(folder.path(), clock).unwrap());
+        let deployment = Arc::new(Deployment::open(folder.path(), clock.clone()).unwrap());
         let profile = Profile {
             client_id: CLIENT.to_string(),
             hostname: "bench".to_string(),

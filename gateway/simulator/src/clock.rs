@@ -1,12 +1,16 @@
 //! The simulator's only clock: wall time at start, moved on by tokio's time (so paused tests move it too).
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// Wall-clock time as the simulated server tells it.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Clock {
     wall: Duration,
     origin: tokio::time::Instant,
+    /// Seconds before the right time, for all clones.
+    skew: Arc<AtomicI64>,
 }
 
 impl Clock {
@@ -20,13 +24,27 @@ impl Clock {
     /// A clock that starts `wall` after 1970-01-01T00:00:00Z.
     #[must_use]
     pub fn starting_at(wall: Duration) -> Self {
-        Self { wall, origin: tokio::time::Instant::now() }
+        Self { wall, origin: tokio::time::Instant::now(), skew: Arc::default() }
     }
 
     /// Time since 1970-01-01T00:00:00Z.
     #[must_use]
     pub fn now(&self) -> Duration {
-        self.wall.saturating_add(self.elapsed())
+        let right = self.wall.saturating_add(self.elapsed());
+        let skew = self.skew.load(Ordering::Relaxed);
+        let seconds = Duration::from_secs(skew.unsigned_abs());
+        if skew < 0 { right.saturating_sub(seconds) } else { right.saturating_add(seconds) }
+    }
+
+    /// The clock of another machine, which goes right whatever is done to this one.
+    #[must_use]
+    pub(crate) fn apart(&self) -> Self {
+        Self { skew: Arc::default(), ..self.clone() }
+    }
+
+    /// Sets the clock wrong by so many seconds.
+    pub(crate) fn skew(&self, seconds: i64) {
+        self.skew.store(seconds, Ordering::Relaxed);
     }
 
     /// Time since the clock was made.

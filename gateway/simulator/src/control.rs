@@ -37,6 +37,10 @@ enum Command {
     Restore(Place),
     /// `{"fault":{"late_records_ms":500}}`
     Fault(Fault),
+    /// A colleague lists a directory in the GUI: `{"refresh":{"client":"C.…","path":["x"]}}`
+    Refresh(Place),
+    /// `{"ended":{"client":"C.…","flow":"F.…"}}`
+    Ended { client: String, flow: String },
     /// `{"drop_event_streams":{}}`
     DropEventStreams {},
     /// `{"restart_server":{"down_ms":2000}}`
@@ -57,6 +61,7 @@ enum Fault {
     LateRecordsMs(Option<u64>),
     LostLogShare(f64),
     FailNextFlows { count: u32, text: String },
+    BreakNextFlows { count: u32, rows: u64, text: String },
     LoseNextFlows(u32),
     StallNextFlows(u32),
     MessageLimit(Option<usize>),
@@ -64,6 +69,8 @@ enum Fault {
     NamelessRows(bool),
     UnevenColumns(bool),
     ShortReads(bool),
+    SizeError(i64),
+    ClockSkewS(i64),
 }
 
 /// Listens on `path` until the tasks are dropped. A socket left by a killed process is replaced.
@@ -134,6 +141,11 @@ fn execute(command: Command, handle: &Handle) -> Result<Value, String> {
         Command::Lock(place) => with(place, Handle::lock_file)?,
         Command::Vanish(place) => with(place, Handle::vanish)?,
         Command::Restore(place) => with(place, Handle::restore)?,
+        Command::Refresh(place) => return Ok(json!({"ok": true, "flow": handle.refresh(&place.client, &place.path)?})),
+        Command::Ended { client, flow } => {
+            let ended = handle.has_ended(&client, &flow).ok_or_else(|| format!("no flow {flow} of {client}"))?;
+            return Ok(json!({"ok": true, "ended": ended}));
+        }
         Command::DropEventStreams {} => handle.drop_event_streams(),
         Command::RestartServer { down_ms } => handle.restart_server(Duration::from_millis(down_ms)),
         Command::Fault(fault) => set(fault, handle),
@@ -146,6 +158,7 @@ fn set(fault: Fault, handle: &Handle) {
         Fault::LateRecordsMs(delay) => handle.late_records(delay.map(Duration::from_millis)),
         Fault::LostLogShare(share) => handle.lose_log_lines(share),
         Fault::FailNextFlows { count, text } => handle.fail_next_flows(count, &text),
+        Fault::BreakNextFlows { count, rows, text } => handle.break_next_flows(count, rows, &text),
         Fault::LoseNextFlows(count) => handle.lose_next_flows(count),
         Fault::StallNextFlows(count) => handle.stall_next_flows(count),
         Fault::MessageLimit(limit) => handle.limit_messages(limit),
@@ -153,5 +166,7 @@ fn set(fault: Fault, handle: &Handle) {
         Fault::NamelessRows(on) => handle.nameless_rows(on),
         Fault::UnevenColumns(on) => handle.uneven_columns(on),
         Fault::ShortReads(on) => handle.short_reads(on),
+        Fault::SizeError(bytes) => handle.lie_about_sizes(bytes),
+        Fault::ClockSkewS(seconds) => handle.skew_clock(seconds),
     }
 }

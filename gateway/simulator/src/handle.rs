@@ -8,6 +8,7 @@ use crate::server::counters::Counts;
 use crate::simulator::Shared;
 use crate::tree::overlay::Trouble;
 use std::sync::Arc;
+use velociraptor_proto::proto::artifact_collector_context::State;
 
 /// A cloneable handle to a running simulator.
 #[derive(Clone)]
@@ -90,6 +91,11 @@ impl Handle {
         self.shared.deployment.faults.lock().failing = (count > 0).then(|| (count, text.to_string()));
     }
 
+    /// The next `count` delivered flows end in ERROR with this text when they have sent so many rows.
+    pub fn break_next_flows(&self, count: u32, rows: u64, text: &str) {
+        self.shared.deployment.faults.lock().breaking = (count > 0).then(|| (count, rows, text.to_string()));
+    }
+
     /// The tasks of the next `count` delivered flows get lost (§7.3).
     pub fn lose_next_flows(&self, count: u32) {
         self.shared.deployment.faults.lock().losing = count;
@@ -123,6 +129,35 @@ impl Handle {
     /// `VFSGetBuffer` gives less than asked at the ends of runs and of blocks.
     pub fn short_reads(&self, on: bool) {
         self.shared.deployment.faults.lock().short_reads = on;
+    }
+
+    /// Listings made from now on tell sizes of files that are wrong by so many bytes.
+    pub fn lie_about_sizes(&self, bytes: i64) {
+        self.shared.deployment.faults.lock().size_error = bytes;
+    }
+
+    /// The server's clock goes so many seconds before the machine's, or behind it.
+    pub fn skew_clock(&self, seconds: i64) {
+        self.shared.deployment.clock.skew(seconds);
+    }
+
+    /// A colleague lists a directory in the GUI: a failure overwrites the server's record of it (§4.8). Gives the flow's id;
+    /// the error is the server's text.
+    pub fn refresh(&self, client_id: &str, path: &[String]) -> Result<String, String> {
+        let components: Vec<String> = std::iter::once("auto".to_string()).chain(path.iter().cloned()).collect();
+        let system = self.shared.deployment.system_of(client_id);
+        let request = crate::service::vfs::refresh(system, client_id, &components, 0);
+        let permissions = crate::Permissions { collect_client: true, ..crate::Permissions::default() };
+        let started = self.shared.deployment.collect("colleague", permissions, &request);
+        started.map(|started| started.flow_id).map_err(|status| status.message().to_string())
+    }
+
+    /// Whether a flow is over; `None` if there is none of this id.
+    #[must_use]
+    pub fn has_ended(&self, client_id: &str, flow_id: &str) -> Option<bool> {
+        let mut inner = self.shared.deployment.lock();
+        let state = inner.flow(client_id, flow_id)?.context.state();
+        Some(matches!(state, State::Finished | State::Error))
     }
 
     /// Ends all `WatchEvent` streams and event queries; events in between are gone.

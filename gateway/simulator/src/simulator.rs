@@ -59,7 +59,7 @@ impl Simulator {
         let clock = Clock::system();
         let folder = config.state.join("simulator");
         disk::make_folder(&folder)?;
-        let authority = Authority::open(&folder.join("ca"), clock)?;
+        let authority = Authority::open(&folder.join("ca"), clock.clone())?;
         let tls = authority.server_config()?;
         let deployment = Arc::new(Deployment::open(&folder, clock)?);
         let mut troubles = BTreeMap::new();
@@ -205,7 +205,7 @@ fn enrol(
             let tree = RealDirectory::new(path, endpoint.system).map_err(Error::state(path))?;
             (Arc::new(tree), Some(path.clone()))
         }
-        Tree::Generated(tree) => (crate::tree::generated_file_system(*tree, seed, deployment.clock), None),
+        Tree::Generated(tree) => (crate::tree::generated_file_system(*tree, seed, deployment.clock.apart()), None),
     };
     let own = Troubles::default();
     let files = Arc::new(Overlay::new(files, endpoint.system, own.clone()));

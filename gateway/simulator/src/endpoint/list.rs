@@ -12,6 +12,7 @@ use crate::endpoint::walker::{Step, Walker};
 use crate::server::artifacts::LIST_DIRECTORY;
 use crate::server::vfs::{LISTING, STATS, split_path};
 use crate::tree::entry::{LISTING_COLUMNS, Place, string_array, write_string};
+use crate::tree::mode::Kind;
 
 /// Rows leave the endpoint in batches of this size, or at the end.
 pub(super) const BATCH: usize = 1000;
@@ -35,9 +36,9 @@ pub(super) async fn list_directory(run: &Run, queries: &mut Vec<Query>) -> Resul
     tokio::time::sleep(run.endpoint.timing.list_delay).await;
 
     let started = Instant::now();
-    let nameless = run.endpoint.deployment.faults.lock().nameless_rows;
-    let mut walker =
-        Walker::new(Arc::clone(&run.endpoint.files), &accessor, components, depth).with_nameless_rows(nameless);
+    let switches = run.endpoint.deployment.faults.lock().clone();
+    let mut walker = Walker::new(Arc::clone(&run.endpoint.files), &accessor, components, depth)
+        .with_nameless_rows(switches.nameless_rows);
     let mut rows = Vec::with_capacity(BATCH);
     let mut stats = Vec::new();
     let mut listed = 0u64;
@@ -50,7 +51,10 @@ pub(super) async fn list_directory(run: &Run, queries: &mut Vec<Query>) -> Resul
         }
         for step in steps {
             match step {
-                Step::Entry { directory, entry, index } => {
+                Step::Entry { directory, mut entry, index } => {
+                    if entry.kind == Kind::File {
+                        entry.size = entry.size.saturating_add_signed(switches.size_error);
+                    }
                     let place = Place {
                         accessor: &accessor,
                         components: &directory,

@@ -40,6 +40,8 @@ pub(super) struct Run {
     last_progress: std::sync::Mutex<Instant>,
     uploaded: AtomicU64,
     rows: AtomicU64,
+    /// It ends in ERROR after so many rows.
+    breaks: Option<(u64, String)>,
 }
 
 /// What one query of an artifact has to report.
@@ -61,10 +63,12 @@ impl Query {
 
 /// Runs a delivered task to its end.
 pub(super) async fn run(endpoint: Arc<Endpoint>, task: Task) {
+    let mut breaks = None;
     match endpoint.deployment.faults.fate() {
         Fate::Runs => {}
         Fate::Lost => return lose(endpoint, task).await,
         Fate::Stalls => return,
+        Fate::Breaks(rows, text) => breaks = Some((rows, text)),
         Fate::Fails(text) => {
             let run = Run::new(endpoint, task);
             let queries = [Query::new("")];
@@ -73,7 +77,7 @@ pub(super) async fn run(endpoint: Arc<Endpoint>, task: Task) {
         }
     }
     let _slot = if task.request.urgent { None } else { endpoint.slots.acquire().await.ok() };
-    let run = Run::new(Arc::clone(&endpoint), task);
+    let run = Run { breaks, ..Run::new(Arc::clone(&endpoint), task) };
     let mut queries = Vec::new();
     run.endpoint.send(&run.task.flow_id, 200, Body::Progress(run.stats(&[Query::new("")], None)));
     let artifacts = run.task.request.artifacts.clone();
@@ -126,6 +130,7 @@ impl Run {
             last_progress: std::sync::Mutex::new(started),
             uploaded: AtomicU64::new(0),
             rows: AtomicU64::new(0),
+            breaks: None,
         }
     }
 
@@ -161,9 +166,16 @@ impl Run {
     }
 
     /// Sends rows of a source, and counts them against `max_rows`.
-    pub(super) fn send_rows(&self, query: &mut Query, columns: &[&str], rows: Vec<String>) -> Result<(), Stop> {
+    pub(super) fn send_rows(&self, query: &mut Query, columns: &[&str], mut rows: Vec<String>) -> Result<(), Stop> {
+        let left =
+            self.breaks.as_ref().map(|(limit, text)| (limit.saturating_sub(self.rows.load(Ordering::Relaxed)), text));
+        let broken = left.filter(|(left, _)| (rows.len() as u64) >= *left);
+        if let Some((left, _)) = broken {
+            rows.truncate(usize::try_from(left).unwrap_or(usize::MAX));
+        }
+        let stop = broken.map(|(_, text)| Stop::Failed(text.clone()));
         if rows.is_empty() {
-            return Ok(());
+            return stop.map_or(Ok(()), Err);
         }
         let count = rows.len() as u64;
         let limit = self.request().max_rows;
@@ -178,7 +190,7 @@ impl Run {
                 self.task.flow_id
             )));
         }
-        Ok(())
+        stop.map_or(Ok(()), Err)
     }
 
     /// Adds uploaded bytes; an error is the text of the exceeded limit (§5.1).

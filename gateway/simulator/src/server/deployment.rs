@@ -8,6 +8,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use tokio::sync::{broadcast, watch};
 
 use crate::clock::Clock;
+use crate::config::System;
 use crate::error::Error;
 use crate::identity::ids::FlowIds;
 use crate::identity::users::Users;
@@ -54,6 +55,11 @@ impl Inner {
 }
 
 impl Deployment {
+    /// The operating system of a client.
+    pub(crate) fn system_of(&self, client_id: &str) -> System {
+        self.lock().clients.get(client_id).map_or(System::Linux, |client| client.profile.system)
+    }
+
     /// Opens the server's state under `folder`; endpoints are enrolled afterwards.
     pub(crate) fn open(folder: &Path, clock: Clock) -> Result<Self, Error> {
         let inner = Inner {

@@ -12,6 +12,8 @@ pub(crate) struct Switches {
     pub(crate) lost_log_share: Option<f64>,
     /// Flows that will end in ERROR, with this text.
     pub(crate) failing: Option<(u32, String)>,
+    /// Flows that will end in ERROR with this text after so many rows.
+    pub(crate) breaking: Option<(u32, u64, String)>,
     /// Flows whose task will get lost on the way.
     pub(crate) losing: u32,
     /// Flows that will be delivered and never end.
@@ -26,6 +28,8 @@ pub(crate) struct Switches {
     pub(crate) uneven_columns: bool,
     /// `VFSGetBuffer` returns less than asked wherever a run or a block of 64 KiB ends.
     pub(crate) short_reads: bool,
+    /// Listings tell sizes of files that are so much larger, or smaller, than they are.
+    pub(crate) size_error: i64,
 }
 
 /// What a flow was chosen to suffer when it was delivered.
@@ -33,6 +37,8 @@ pub(crate) struct Switches {
 pub(crate) enum Fate {
     Runs,
     Fails(String),
+    /// After so many rows.
+    Breaks(u64, String),
     Lost,
     Stalls,
 }
@@ -56,6 +62,14 @@ impl Faults {
         if switches.stalling > 0 {
             switches.stalling -= 1;
             return Fate::Stalls;
+        }
+        if let Some((left, rows, text)) = switches.breaking.as_mut() {
+            let fate = Fate::Breaks(*rows, text.clone());
+            *left = left.saturating_sub(1);
+            if *left == 0 {
+                switches.breaking = None;
+            }
+            return fate;
         }
         if let Some((left, text)) = switches.failing.as_mut() {
             let text = text.clone();

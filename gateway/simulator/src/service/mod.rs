@@ -10,7 +10,7 @@ mod query;
 mod repository;
 pub(crate) mod rows;
 mod tables;
-mod vfs;
+pub(crate) mod vfs;
 
 use std::sync::Arc;
 

@@ -136,24 +136,8 @@ impl Service {
     ) -> Result<ArtifactCollectorResponse, Status> {
         // A COLLECT_BASIC user is refused even if the artifact is basic (§1.7).
         caller.must(caller.permissions.collect_client, "User is not allowed to launch flows.")?;
-        let (accessor, components) = match request.vfs_components.split_first() {
-            Some((accessor, components)) => (accessor.clone(), components),
-            None => (String::new(), [].as_slice()),
-        };
-        let path = if self.system_of(&request.client_id) == System::Windows {
-            windows_path(components)
-        } else if components.is_empty() {
-            String::new()
-        } else {
-            unix_path(components)
-        };
-        let env = [
-            ("Path", path),
-            ("Components", string_array(components)),
-            ("Accessor", accessor),
-            ("Depth", request.depth.to_string()),
-        ];
-        let request = collection(&request.client_id, LIST_DIRECTORY, &env);
+        let system = self.deployment.system_of(&request.client_id);
+        let request = refresh(system, &request.client_id, &request.vfs_components, request.depth);
         self.collect(caller, &request).await
     }
 
@@ -187,10 +171,28 @@ impl Service {
         }
         Ok(StartFlowResponse { flow_id: started.flow_id })
     }
+}
 
-    fn system_of(&self, client_id: &str) -> System {
-        self.deployment.lock().clients.get(client_id).map_or(System::Linux, |client| client.profile.system)
-    }
+/// The collection that the GUI starts for a directory.
+pub(crate) fn refresh(system: System, client_id: &str, vfs_components: &[String], depth: u64) -> ArtifactCollectorArgs {
+    let (accessor, components) = match vfs_components.split_first() {
+        Some((accessor, components)) => (accessor.clone(), components),
+        None => (String::new(), [].as_slice()),
+    };
+    let path = if system == System::Windows {
+        windows_path(components)
+    } else if components.is_empty() {
+        String::new()
+    } else {
+        unix_path(components)
+    };
+    let env = [
+        ("Path", path),
+        ("Components", string_array(components)),
+        ("Accessor", accessor),
+        ("Depth", depth.to_string()),
+    ];
+    collection(client_id, LIST_DIRECTORY, &env)
 }
 
 /// An urgent collection of one artifact.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio_stream::StreamExt;
 use tonic::Code;
 use velociraptor_proto::proto::artifact_collector_context::State;
-use velociraptor_proto::proto::{ApiFlowRequest, EventRequest, GetTableRequest};
+use velociraptor_proto::proto::{ApiFlowRequest, EventRequest, GetTableRequest, VfsListRequest};
 
 use crate::rig::{LIST, LISTING, Rig, column, connect, rows};
 
@@ -206,4 +206,71 @@ async fn short_reads_add_up_to_the_whole_file() {
         whole.extend(part);
     }
     assert_eq!((whole, calls), (vec![5; 200_000], 5));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_flow_can_break_off_after_some_rows() {
+    let mut rig = three_files().await;
+    rig.handle.break_next_flows(1, 2, "it broke");
+    let broken = rig.list(&[]).await;
+    assert_eq!((broken.state(), broken.status.as_str()), (State::Error, "it broke"));
+    assert_eq!(rig.table(&broken.session_id, LISTING).await.total_rows, 2);
+    assert_eq!(rig.list(&[]).await.state(), State::Finished);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn listings_can_be_wrong_about_sizes() {
+    let mut rig = three_files().await;
+    rig.handle.lie_about_sizes(100);
+    let flow = rig.list(&[]).await;
+    let mut sizes = column(&rig.table(&flow.session_id, LISTING).await, "Size");
+    sizes.sort_by_key(serde_json::Value::as_u64);
+    assert_eq!(sizes, [101, 101, 103]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_colleagues_failed_refresh_overwrites_the_record() {
+    let mut rig = Rig::with(raptorgate_simulator::Timing::instant(), |root| {
+        std::fs::create_dir(root.join("below")).unwrap();
+        std::fs::write(root.join("below/file"), "").unwrap();
+    })
+    .await;
+    let below = ["below".to_string()];
+    let record = VfsListRequest {
+        client_id: rig.client_id.clone(),
+        vfs_components: vec!["auto".to_string(), "below".to_string()],
+        ..VfsListRequest::default()
+    };
+    let mut rows = Vec::new();
+    for vanished in [false, true] {
+        if vanished {
+            rig.handle.vanish(&rig.client_id, &["below"]).unwrap();
+        }
+        let flow = rig.handle.refresh(&rig.client_id, &below).unwrap();
+        rig.wait(&flow).await;
+        assert_eq!(rig.handle.has_ended(&rig.client_id, &flow), Some(true));
+        for _ in 0..200 {
+            let answer = rig.api.vfs_stat_directory(record.clone()).await.unwrap().into_inner();
+            if answer.flow_id == flow {
+                rows.push((answer.total_rows, answer.artifact.is_empty()));
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+    assert_eq!(rows, [(1, false), (0, true)]);
+    assert_eq!(rig.handle.has_ended(&rig.client_id, "F.NONE"), None);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_servers_clock_can_be_wrong() {
+    let mut rig = Rig::start().await;
+    let right = rig.list(&[]).await.create_time;
+    rig.handle.skew_clock(-3600);
+    let early = rig.list(&[]).await.create_time;
+    rig.handle.skew_clock(3600);
+    let late = rig.list(&[]).await.create_time;
+    let hour = 3600 * 1_000_000;
+    assert!((early + hour).abs_diff(right) < hour / 2, "{early} {right}");
+    assert!(late.abs_diff(right + hour) < hour / 2, "{late} {right}");
 }

@@ -104,7 +104,7 @@ impl FileSystem for Linux {
         };
         let device = linux_places::device(&real);
         let hash = seeded::hash_path(self.seed, &real);
-        let clock = self.clock;
+        let clock = self.clock.clone();
         let at_root = real.is_empty();
         let entries = children.map(move |node| {
             // A mount point shows the device of what is mounted on it.
@@ -128,7 +128,7 @@ impl FileSystem for Linux {
         match (&node.what, node.guard) {
             (_, Guard::Denied) => Err(Failure::denied(System::Linux, &shown)),
             (_, Guard::Locked) => Err(Failure::locked(System::Linux, &shown)),
-            (What::File(source), Guard::Open) => Ok(source.open(self.clock)),
+            (What::File(source), Guard::Open) => Ok(source.open(self.clock.clone())),
             (What::Directory, _) => Err(Failure::directory()),
             (What::Special(_) | What::Irregular(_) | What::Link(_), _) => Err(Failure::special(&shown)),
         }

@@ -75,7 +75,7 @@ mod tests {
     #[tokio::test]
     async fn every_listed_directory_lists_and_every_entry_is_told_as_it_was_listed() {
         let clock = Clock::starting_at(std::time::Duration::from_secs(1_795_528_426));
-        let windows = file_system(Generated::Windows, 1, clock);
+        let windows = file_system(Generated::Windows, 1, clock.clone());
         for accessor in ["auto", "ntfs", "registry"] {
             let (walked, entries) = walk(&*windows, accessor, Vec::new(), 300);
             assert!(walked >= 200 && entries > 1000, "{accessor}: {walked} {entries}");
@@ -90,7 +90,7 @@ mod tests {
         let clock = Clock::starting_at(std::time::Duration::from_secs(1_795_528_426));
         let path: Vec<String> = ["C:", "Users", "alice", "Documents"].map(String::from).to_vec();
         let entries = |seed| {
-            let files = file_system(Generated::Windows, seed, clock);
+            let files = file_system(Generated::Windows, seed, clock.clone());
             let listing = files.list("auto", &path).expect("it lists");
             listing.entries.collect::<Vec<_>>()
         };
@@ -101,7 +101,7 @@ mod tests {
     #[tokio::test]
     async fn a_walk_through_fifteen_thousand_directories_takes_no_time() {
         let clock = Clock::starting_at(std::time::Duration::from_secs(1_795_528_426));
-        let files = file_system(Generated::Windows, 1, clock);
+        let files = file_system(Generated::Windows, 1, clock.clone());
         let base: Vec<String> = ["C:", "Windows", "WinSxS"].map(String::from).to_vec();
         let names: Vec<String> = files.list("auto", &base).expect("it lists").entries.map(|entry| entry.name).collect();
         assert_eq!(names.len(), 15_000);

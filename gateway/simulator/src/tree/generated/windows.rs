@@ -63,7 +63,7 @@ impl Windows {
             return Ok(Listing { components, entries: Box::new(std::iter::empty()) });
         };
         let hash = volume.path_hash(self.seed, &real);
-        let clock = self.clock;
+        let clock = self.clock.clone();
         let at_root = real.is_empty();
         let entries = children
             .filter(move |node| raw || !is_raw_only(&node.name, at_root))
@@ -144,7 +144,7 @@ impl FileSystem for Windows {
             (_, Guard::Denied) if way == Way::Api => Err(Failure::denied(System::Windows, &shown)),
             (_, Guard::Locked) if way == Way::Api => Err(Failure::locked(System::Windows, &shown)),
             (What::File(source), _) => {
-                let mut opened = source.open(self.clock);
+                let mut opened = source.open(self.clock.clone());
                 if way != Way::Raw {
                     // Only raw access knows about holes.
                     opened.runs = None;
