@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use super::leave::Turn;
 use super::{Demand, Wish};
 use crate::backend::{Cause, Complaint, Failure, Job, JobEvent, Listed, Outcome};
 use crate::error::{Error, ErrorKind, Result};
@@ -27,10 +28,12 @@ impl Inner {
     pub(super) async fn follow_listing(
         self: &Arc<Self>,
         demand: &Demand,
-        job: &Job,
+        turn: &mut Turn,
         depth: u32,
         flight: &Arc<Flight>,
     ) -> Result<End> {
+        let job = &turn.job.clone();
+        flight.update(|status| status.job = Some(job.id.clone()));
         let mut events = self.backend.watch(job);
         let mut listed = false;
         let mut heard = false;
@@ -44,9 +47,12 @@ impl Inner {
                 Err(error) => return Err(self.failed(demand, Some(job), Cause::Unknown, error.message()).await),
             };
             match event {
-                Some(JobEvent::Delivered) => flight.update(|status| status.delivered = true),
+                Some(JobEvent::Delivered) => {
+                    turn.taken(self.clock.now());
+                    flight.update(|status| status.delivered = true);
+                }
                 Some(JobEvent::Progress { rows, bytes }) => {
-                    heard = true;
+                    heard |= rows > 0;
                     flight.update(|status| (status.rows, status.bytes) = (status.rows.max(rows), bytes));
                 }
                 Some(JobEvent::Listed(directory)) => {
@@ -66,19 +72,28 @@ impl Inner {
                     }
                 }
                 Some(JobEvent::Fetched(_)) => {}
-                Some(JobEvent::Ended(outcome)) => break outcome,
+                Some(JobEvent::Ended(outcome)) => {
+                    turn.ended(&outcome, self.clock.now());
+                    break outcome;
+                }
                 None => {
                     break Outcome::Failed { failure: Failure::Error, message: "the job's news broke off".into() };
                 }
+            }
+            if heard {
+                turn.heard(self.clock.now());
+                flight.update(|status| status.due = None);
             }
         };
         for (child, flight) in children.into_values() {
             flight.end(Err(Error::backend("the endpoint could not read this directory")));
             child.end_flight(&flight);
         }
-        if listed {
-            return Ok(End::Listed);
-        }
+        if listed { Ok(End::Listed) } else { self.unlisted(demand, job, outcome).await }
+    }
+
+    /// The job is over and has not listed the directory.
+    pub(super) async fn unlisted(self: &Arc<Self>, demand: &Demand, job: &Job, outcome: Outcome) -> Result<End> {
         match outcome {
             Outcome::Failed { failure: Failure::Lost, .. } => Ok(End::Lost),
             Outcome::Failed { message, .. } => Err(self.failed(demand, Some(job), Cause::Unknown, &message).await),
@@ -125,7 +140,7 @@ impl Inner {
         let key =
             crate::store::DirectoryKey { export: demand.directory.node.export, own: demand.directory.node.parent };
         if let Ok(parent) = self.tree.resolve_key(key).await {
-            let _joined = self.demand_listing(&parent, &demand.call, Wish::Fresh);
+            let _joined = self.demand_listing(&parent, &demand.call, Wish::Behind);
         }
     }
 

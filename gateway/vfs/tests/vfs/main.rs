@@ -3,6 +3,7 @@
 
 mod content;
 mod errors;
+mod joining;
 mod listing;
 mod lookup;
 mod meta;
