@@ -30,6 +30,10 @@ fn row(activity: &Value) -> Vec<String> {
     let number = |path: &str| activity.pointer(path).and_then(Value::as_u64).unwrap_or(0);
     let started = text("/started").and_then(Timestamp::parse_rfc3339).unwrap_or_default();
     let ago = SystemClock.now().since(started).as_secs();
+    let state = match text("/waits_until").and_then(Timestamp::parse_rfc3339) {
+        Some(due) => format!("waits for the endpoint, {}", age(due.since(SystemClock.now()).as_secs())),
+        None => "under way".to_owned(),
+    };
     let so_far = match (number("/rows"), number("/bytes")) {
         (0, 0) => String::new(),
         (rows, 0) => format!("{rows} entries"),
@@ -42,7 +46,7 @@ fn row(activity: &Value) -> Vec<String> {
         text("/principal").unwrap_or_default().to_owned(),
         age(ago),
         so_far,
-        text("/ended").unwrap_or("under way").to_owned(),
+        text("/ended").map_or(state, str::to_owned),
     ]
 }
 
@@ -54,13 +58,14 @@ mod tests {
 
     #[test]
     fn an_activity_of_the_model_is_told_whole() {
-        let activity = Activity {
+        let mut activity = Activity {
             job: Some("F.1".into()),
             endpoint: "C.1".into(),
             path: "/C.1/auto/etc".into(),
             work: "list",
             principal: "alice".into(),
             started: Timestamp::new(0, 0),
+            waits_until: None,
             rows: 7,
             bytes: 0,
             ended: None,
@@ -68,5 +73,8 @@ mod tests {
         let told = row(&serde_json::to_value(&activity).unwrap());
         assert_eq!(told[..4], ["F.1", "list", "/C.1/auto/etc", "alice"]);
         assert_eq!(told[5..], ["7 entries", "under way"]);
+        activity.waits_until = Some(SystemClock.now().plus(std::time::Duration::from_secs(25)));
+        let told = row(&serde_json::to_value(&activity).unwrap());
+        assert!(told[6].starts_with("waits for the endpoint, 2"), "{}", told[6]);
     }
 }

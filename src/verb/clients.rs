@@ -34,14 +34,16 @@ fn row(client: &Value) -> Vec<String> {
         (_, None) => "never".into(),
     };
     let labels: Vec<&str> = client["labels"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
-    vec![
-        text("/id/client_id"),
-        text("/hostname"),
-        text("/system"),
-        seen,
-        client["jobs"].as_u64().unwrap_or(0).to_string(),
-        labels.join(", "),
-    ]
+    vec![text("/id/client_id"), text("/hostname"), text("/system"), seen, flows(client), labels.join(", ")]
+}
+
+/// Flows under way, and when the endpoint takes more if they wait for that.
+fn flows(client: &Value) -> String {
+    let jobs = client["jobs"].as_u64().unwrap_or(0);
+    match client["takes_work_at"].as_str().and_then(Timestamp::parse_rfc3339) {
+        Some(due) => format!("{jobs}, waiting for {}", age(due.since(SystemClock.now()).as_secs())),
+        None => jobs.to_string(),
+    }
 }
 
 #[cfg(test)]
@@ -61,9 +63,11 @@ mod tests {
             last_seen: Some(Timestamp::new(0, 0)),
             first_seen: None,
         };
-        let mut status = EndpointStatus { endpoint, online: true, jobs: 2 };
+        let mut status = EndpointStatus { endpoint, online: true, jobs: 2, takes_work_at: None };
         let told = |status: &EndpointStatus| row(&serde_json::to_value(status).unwrap());
         assert_eq!(told(&status), ["C.1", "desk", "windows", "online", "2", "a, b"]);
+        status.takes_work_at = Some(SystemClock.now().plus(std::time::Duration::from_secs(25)));
+        assert!(told(&status)[4].starts_with("2, waiting for 2"), "{:?}", told(&status));
         status.online = false;
         assert!(told(&status)[3].ends_with("days ago"));
         status.endpoint.last_seen = None;

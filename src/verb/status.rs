@@ -40,9 +40,10 @@ fn in_words(status: &Value) -> Vec<String> {
         ),
         format!("server     {server}"),
         format!(
-            "endpoints  {} known, {} online, {} flows under way",
+            "endpoints  {} known, {} online ({} with work that waits until they take it), {} flows under way",
             number("/endpoints/known"),
             number("/endpoints/online"),
+            number("/endpoints/waiting"),
             number("/endpoints/jobs")
         ),
         format!(

@@ -13,6 +13,7 @@ mod faults;
 mod frozen;
 mod generated_endpoints;
 mod hostile_entries;
+mod joined_listings;
 mod large_files;
 mod listing_flows;
 mod mounts;

@@ -16,6 +16,8 @@ use crate::vfs::Activity;
 pub(crate) struct Status {
     pub job: Option<Arc<str>>,
     pub delivered: bool,
+    /// It waits for a receive token of the endpoint, which is expected then.
+    pub due: Option<Timestamp>,
     pub rows: u64,
     pub bytes: u64,
     pub ended: Option<Result<()>>,
@@ -28,8 +30,9 @@ pub(crate) struct Flight {
     pub work: &'static str,
     pub principal: Arc<str>,
     pub started: Timestamp,
-    status: watch::Sender<Status>,
+    /// Somebody wants it: it is not only done behind everybody's back.
     wanted: AtomicBool,
+    status: watch::Sender<Status>,
 }
 
 impl Flight {
@@ -40,27 +43,20 @@ impl Flight {
         principal: Arc<str>,
         started: Timestamp,
     ) -> Arc<Flight> {
-        Arc::new(Flight {
-            endpoint,
-            path,
-            work,
-            principal,
-            started,
-            status: watch::Sender::new(Status::default()),
-            wanted: AtomicBool::new(false),
-        })
+        let (wanted, status) = (AtomicBool::new(false), watch::Sender::new(Status::default()));
+        Arc::new(Flight { endpoint, path, work, principal, started, wanted, status })
     }
 
     pub(crate) fn has_ended(&self) -> bool {
         self.status.borrow().ended.is_some()
     }
 
-    /// Notes that somebody joined it.
+    /// Somebody wants it.
     pub(crate) fn want(&self) {
         self.wanted.store(true, Ordering::Relaxed);
     }
 
-    /// Whether anybody joined it.
+    /// Whether anybody ever wanted it.
     pub(crate) fn is_wanted(&self) -> bool {
         self.wanted.load(Ordering::Relaxed)
     }
@@ -86,9 +82,19 @@ impl Flight {
     pub(crate) async fn wait(&self, hold: Duration) -> Result<()> {
         match tokio::time::timeout(hold, self.ended()).await {
             Ok(result) => result,
-            Err(_) => {
-                Err(Error::later(RETRY_AFTER, format!("the endpoint is still working on {}; ask again", self.path)))
-            }
+            Err(_) => Err(Error::later(RETRY_AFTER, self.later())),
+        }
+    }
+
+    /// Why it is not ready yet, in words.
+    fn later(&self) -> String {
+        match self.status.borrow().due {
+            Some(due) => format!(
+                "{} waits for the endpoint to take work again, which is expected at {}; ask again",
+                self.path,
+                due.to_rfc3339()
+            ),
+            None => format!("the endpoint is still working on {}; ask again", self.path),
         }
     }
 
@@ -112,6 +118,7 @@ impl Flight {
             work: self.work,
             principal: self.principal.clone(),
             started: self.started,
+            waits_until: status.due.filter(|_| status.ended.is_none()),
             rows: status.rows,
             bytes: status.bytes,
             ended: status.ended.as_ref().map(|result| match result {
@@ -160,6 +167,13 @@ impl Activities {
     pub(crate) fn running_on(&self, endpoint: &str) -> usize {
         let flights = self.flights.lock().unwrap_or_else(PoisonError::into_inner);
         flights.iter().filter(|flight| &*flight.endpoint == endpoint && !flight.has_ended()).count()
+    }
+
+    /// When an endpoint is expected to take work again, if work waits for that.
+    pub(crate) fn due_on(&self, endpoint: &str) -> Option<Timestamp> {
+        let flights = self.flights.lock().unwrap_or_else(PoisonError::into_inner);
+        let waiting = flights.iter().filter(|flight| &*flight.endpoint == endpoint && !flight.has_ended());
+        waiting.filter_map(|flight| flight.status.borrow().due).min()
     }
 }
 

@@ -41,7 +41,7 @@ impl Inner {
             match self.next_event(events, job, entry, *start_by, *heard).await? {
                 Some(JobEvent::Delivered) => flight.update(|status| status.delivered = true),
                 Some(JobEvent::Progress { bytes, .. }) => {
-                    *heard = true;
+                    *heard |= bytes > 0;
                     flight.update(|status| status.bytes = bytes);
                 }
                 Some(JobEvent::Fetched(fetched)) => {

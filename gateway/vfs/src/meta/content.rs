@@ -106,6 +106,15 @@ impl Inner {
         if of.is_being_listed() {
             text.push_str("A new listing is under way.\n");
         }
+        if let Place::Endpoint(path) = &of.place
+            && let Some(due) = self.activities.due_on(&path.endpoint.client_id)
+        {
+            let _infallible = writeln!(
+                text,
+                "The endpoint takes work at intervals and has taken what it can for now; what waits leaves at about {}. It is not offline.",
+                time(due)
+            );
+        }
         if let Some(entry) = self.endpoints.get(of.node.export) {
             let endpoint = entry.endpoint();
             let online = entry.seems_online(self.clock.now(), self.settings.offline_after);
@@ -152,6 +161,7 @@ impl Inner {
             "endpoint": *endpoint,
             "online": entry.seems_online(self.clock.now(), self.settings.offline_after),
             "jobs": self.activities.running_on(&endpoint.id.client_id),
+            "takes_work_at": self.activities.due_on(&endpoint.id.client_id),
         })
     }
 

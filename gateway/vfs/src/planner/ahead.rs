@@ -6,8 +6,10 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
+use super::leave::{Answer, Turn, Wanted};
+use super::queue::Class;
 use super::{Demand, LISTING_ROWS};
-use crate::backend::{Job, JobEvent, Limits, Outcome, Work};
+use crate::backend::{Job, JobEvent, Limits, Outcome};
 use crate::error::{Error, Result};
 use crate::flight::{EndOnDrop, Flight};
 use crate::path::EndpointPath;
@@ -55,16 +57,27 @@ impl Ahead {
             && directory.components.starts_with(&self.root.components)
     }
 
-    /// Waits until `directory` was listed by it: true; false when it is over, or would take too long.
+    /// Waits until `directory` was listed by it: true; false when it is over, or would take too long. Others do not wait for its turn.
     pub(super) async fn wait_for(&self, directory: &Directory, own: bool) -> bool {
         let mut progress = self.progress.subscribe();
         let listed = || directory.state().listing.is_some();
+        if !own && !progress.borrow().delivered {
+            return listed();
+        }
         let delivered = progress.wait_for(|progress| progress.delivered || progress.over || listed()).await.is_ok();
         if !delivered {
             return listed();
         }
         let patience = if own { OWN_PATIENCE } else { OTHERS_PATIENCE };
         let _in_time = tokio::time::timeout(patience, progress.wait_for(|progress| progress.over || listed())).await;
+        listed()
+    }
+
+    /// Waits until `directory` was listed by it; false when it is over without.
+    pub(super) async fn brings_at_last(&self, directory: &Directory) -> bool {
+        let mut progress = self.progress.subscribe();
+        let listed = || directory.state().listing.is_some();
+        let _over = progress.wait_for(|progress| progress.over || listed()).await;
         listed()
     }
 
@@ -76,6 +89,8 @@ impl Ahead {
 impl Inner {
     /// Lists ahead of a walker whose misses all lie below `root` and whose last one is `demand`.
     pub(super) async fn list_ahead(self: &Arc<Self>, demand: &Demand, root: EndpointPath) -> Option<Arc<Ahead>> {
+        // Where many walk already, this one goes directory by directory meanwhile.
+        let permit = demand.entry.walks.clone().try_acquire_owned().ok()?;
         let directory = self.ancestor(demand, &root).await.ok()?;
         let ahead = Ahead::new(root.clone());
         let principal = demand.call.principal.name();
@@ -92,7 +107,11 @@ impl Inner {
         );
         self.activities.add(flight.clone());
         let base = Demand { directory, path: root, ..demand.clone() };
-        tokio::spawn(run(self.clone(), base, ahead.clone(), flight));
+        let walk = run(self.clone(), base, ahead.clone(), flight);
+        tokio::spawn(async move {
+            walk.await;
+            drop(permit);
+        });
         Some(ahead)
     }
 
@@ -110,16 +129,28 @@ impl Inner {
     async fn follow_ahead(self: &Arc<Self>, base: &Demand, ahead: &Ahead, flight: &Arc<Flight>) -> Result<()> {
         let spend = Spend::Listing;
         self.admission.admit(&base.call, &base.path.endpoint, &base.path.to_string(), &spend).await?;
-        let _permit = base.entry.flows.acquire().await;
-        let work = Work::List { directory: base.path.clone(), depth: DEPTH };
         let limits = Limits { timeout: TIMEOUT, max_rows: LISTING_ROWS, max_upload_bytes: 0, cpu_percent: CPU };
         let what = "list ahead of a walk through";
-        let job = self.submit(&base.call, &base.entry, &base.path, work, what, limits).await?;
+        let wanted = Wanted { class: Class::Walk, depth: DEPTH, joins: false, what, limits };
+        let Answer::Alone(mut turn) = self.leave(base, wanted, flight).await? else {
+            return Err(Error::backend("a listing that goes ahead of a walk left with others"));
+        };
+        self.follow_walk(base, ahead, &mut turn, flight).await
+    }
+
+    async fn follow_walk(
+        self: &Arc<Self>,
+        base: &Demand,
+        ahead: &Ahead,
+        turn: &mut Turn,
+        flight: &Arc<Flight>,
+    ) -> Result<()> {
+        let job = turn.job.clone();
         flight.update(|status| status.job = Some(job.id.clone()));
         let mut events = self.backend.watch(&job);
         let start_by = tokio::time::Instant::now() + self.settings.start_by;
         let mut rows = 0;
-        let mut heard = false;
+        let (mut heard, mut says_something) = (false, false);
         loop {
             if self.has_stopped(base) {
                 return self.take_back(&job).await;
@@ -130,15 +161,17 @@ impl Inner {
             };
             match event? {
                 Some(JobEvent::Delivered) => {
+                    turn.taken(self.clock.now());
                     flight.update(|status| status.delivered = true);
                     ahead.update(|progress| progress.delivered = true);
                 }
                 Some(JobEvent::Progress { rows: seen, .. }) => {
                     heard = true;
+                    says_something |= seen > 0;
                     flight.update(|status| status.rows = status.rows.max(seen));
                 }
                 Some(JobEvent::Listed(listed)) => {
-                    heard = true;
+                    (heard, says_something) = (true, true);
                     rows += listed.rows.len() as u64;
                     let directory = self.directory_below(&base.directory, &base.path, &listed.directory).await?;
                     self.publish(&directory, listed).await?;
@@ -146,9 +179,18 @@ impl Inner {
                     ahead.update(|progress| progress.delivered = true);
                 }
                 Some(JobEvent::Fetched(_)) => {}
-                Some(JobEvent::Ended(Outcome::Finished { .. })) => return Ok(()),
-                Some(JobEvent::Ended(Outcome::Failed { message, .. })) => return Err(Error::backend(message)),
+                Some(JobEvent::Ended(outcome)) => {
+                    turn.ended(&outcome, self.clock.now());
+                    return match outcome {
+                        Outcome::Finished { .. } => Ok(()),
+                        Outcome::Failed { message, .. } => Err(Error::backend(message)),
+                    };
+                }
                 None => return Err(Error::backend("the job's news broke off")),
+            }
+            if says_something {
+                turn.heard(self.clock.now());
+                flight.update(|status| status.due = None);
             }
         }
     }

@@ -119,17 +119,18 @@ async fn follow(inner: &Arc<Inner>, record: &JobRecord, entry: &EndpointEntry, f
     let mut came = !lists;
     loop {
         let event = inner.next_event(&mut events, job, entry, start_by, heard).await?;
-        heard = true;
         let kept = match event {
             Some(JobEvent::Delivered) => {
                 flight.update(|status| status.delivered = true);
                 Ok(())
             }
             Some(JobEvent::Progress { rows, bytes }) => {
+                heard |= rows + bytes > 0;
                 flight.update(|status| (status.rows, status.bytes) = (rows, bytes));
                 Ok(())
             }
             Some(JobEvent::Listed(listed)) => {
+                heard = true;
                 let is_asked = listed.directory == *path;
                 let kept = inner.keep_listing(listed).await;
                 if is_asked {

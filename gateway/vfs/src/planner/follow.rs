@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use super::leave::Turn;
 use super::{Demand, Wish};
 use crate::backend::{Cause, Complaint, Failure, Job, JobEvent, Listed, Outcome};
 use crate::error::{Error, ErrorKind, Result};
@@ -27,13 +28,15 @@ impl Inner {
     pub(super) async fn follow_listing(
         self: &Arc<Self>,
         demand: &Demand,
-        job: &Job,
+        turn: &mut Turn,
         depth: u32,
         flight: &Arc<Flight>,
     ) -> Result<End> {
+        let job = &turn.job.clone();
+        flight.update(|status| status.job = Some(job.id.clone()));
         let mut events = self.backend.watch(job);
         let mut listed = false;
-        let mut heard = false;
+        let (mut heard, mut says_something) = (false, false);
         let mut rows = 0;
         let mut children = Children::new();
         let start_by = tokio::time::Instant::now() + self.settings.start_by;
@@ -44,13 +47,17 @@ impl Inner {
                 Err(error) => return Err(self.failed(demand, Some(job), Cause::Unknown, error.message()).await),
             };
             match event {
-                Some(JobEvent::Delivered) => flight.update(|status| status.delivered = true),
+                Some(JobEvent::Delivered) => {
+                    turn.taken(self.clock.now());
+                    flight.update(|status| status.delivered = true);
+                }
                 Some(JobEvent::Progress { rows, bytes }) => {
                     heard = true;
+                    says_something |= rows > 0;
                     flight.update(|status| (status.rows, status.bytes) = (status.rows.max(rows), bytes));
                 }
                 Some(JobEvent::Listed(directory)) => {
-                    heard = true;
+                    (heard, says_something) = (true, true);
                     rows += directory.rows.len() as u64;
                     flight.update(|status| status.rows = status.rows.max(rows));
                     if directory.directory == demand.path {
@@ -66,19 +73,29 @@ impl Inner {
                     }
                 }
                 Some(JobEvent::Fetched(_)) => {}
-                Some(JobEvent::Ended(outcome)) => break outcome,
+                Some(JobEvent::Ended(outcome)) => {
+                    turn.ended(&outcome, self.clock.now());
+                    break outcome;
+                }
                 None => {
                     break Outcome::Failed { failure: Failure::Error, message: "the job's news broke off".into() };
                 }
+            }
+            // The server's word alone says nothing of when a websocket's endpoint took it (§7.3).
+            if says_something {
+                turn.heard(self.clock.now());
+                flight.update(|status| status.due = None);
             }
         };
         for (child, flight) in children.into_values() {
             flight.end(Err(Error::backend("the endpoint could not read this directory")));
             child.end_flight(&flight);
         }
-        if listed {
-            return Ok(End::Listed);
-        }
+        if listed { Ok(End::Listed) } else { self.unlisted(demand, job, outcome).await }
+    }
+
+    /// The job is over and has not listed the directory.
+    pub(super) async fn unlisted(self: &Arc<Self>, demand: &Demand, job: &Job, outcome: Outcome) -> Result<End> {
         match outcome {
             Outcome::Failed { failure: Failure::Lost, .. } => Ok(End::Lost),
             Outcome::Failed { message, .. } => Err(self.failed(demand, Some(job), Cause::Unknown, &message).await),
@@ -125,7 +142,7 @@ impl Inner {
         let key =
             crate::store::DirectoryKey { export: demand.directory.node.export, own: demand.directory.node.parent };
         if let Ok(parent) = self.tree.resolve_key(key).await {
-            let _joined = self.demand_listing(&parent, &demand.call, Wish::Fresh);
+            let _joined = self.demand_listing(&parent, &demand.call, Wish::Behind);
         }
     }
 

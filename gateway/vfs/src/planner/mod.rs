@@ -4,19 +4,22 @@
 mod ahead;
 mod earlier;
 mod follow;
+mod leave;
+mod many;
 mod patience;
 mod prefetch;
 mod publish;
+mod queue;
 mod submit;
 mod walk;
 
 pub(crate) use follow::failure_error;
+pub(crate) use queue::Queue;
 pub(crate) use walk::Walks;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::backend::{Job, Limits, Work};
 use crate::error::{Error, ErrorKind, Result};
 use crate::flight::{EndOnDrop, Flight};
 use crate::path::EndpointPath;
@@ -24,6 +27,11 @@ use crate::principal::{Call, Spend};
 use crate::store::Place;
 use crate::tree::{Directory, EndpointEntry};
 use crate::vfs::Inner;
+
+use ahead::Ahead;
+use follow::End;
+use leave::{Answer, LISTING_LIMITS, Wanted};
+use queue::Class;
 
 /// What a demand for a listing accepts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,6 +42,8 @@ pub(crate) enum Wish {
     Way,
     /// A new look at the endpoint.
     Fresh,
+    /// A new look that nobody waits for.
+    Behind,
     /// A new look, this many levels deep, at somebody's explicit request: waits for all of it.
     Refresh(u32),
 }
@@ -71,6 +81,10 @@ impl Inner {
         };
         let (flight, started) =
             if matches!(wish, Wish::Refresh(_)) { (make(), true) } else { directory.join_flight(make) };
+        if wish != Wish::Behind {
+            flight.want();
+            entry.queue.stir(); // it may have been of no importance so far
+        }
         if started {
             self.activities.add(flight.clone());
             let demand = Demand { directory: directory.clone(), path: path.clone(), entry, call: call.clone(), wish };
@@ -97,7 +111,7 @@ impl Inner {
         if failed_lately || offline || dispensable || walking || directory.is_being_listed() {
             return;
         }
-        let _joined = self.demand_listing(directory, call, Wish::Fresh);
+        let _joined = self.demand_listing(directory, call, Wish::Behind);
     }
 }
 
@@ -151,54 +165,71 @@ impl Inner {
         if !online {
             return Err(demand.entry.offline_error());
         }
-        if first && self.comes_with_a_walk(demand, walk).await {
+        let ahead = if first { self.ahead_of(demand, walk).await } else { None };
+        if let Some((ahead, own)) = &ahead
+            && ahead.wait_for(&demand.directory, *own).await
+        {
             return Ok(());
         }
         self.admission.admit(&demand.call, &demand.path.endpoint, &demand.path.to_string(), &Spend::Listing).await?;
         let depth = match demand.wish {
             Wish::Refresh(depth) => depth,
-            Wish::Fresh => 0,
+            Wish::Fresh | Wish::Behind => 0,
             Wish::First | Wish::Way => self.prefetch_depth(&demand.directory, &demand.path).await,
         };
-        let permit = demand.entry.flows.acquire().await;
-        for attempt in 1.. {
-            let job = self.submit_listing(demand, depth, flight).await?;
-            match self.follow_listing(demand, &job, depth, flight).await? {
-                follow::End::Listed => break,
-                follow::End::Lost if attempt < ATTEMPTS => {
-                    tracing::warn!(path = %demand.path, flow = %job.id, attempt, "the task was lost on its way to the endpoint; queued again");
+        let class = self.class_of(demand);
+        let mut joins = !matches!(demand.wish, Wish::Refresh(1..));
+        let mut lost = 0;
+        loop {
+            let wanted = Wanted { class, depth, joins, what: "list", limits: LISTING_LIMITS };
+            let answer = tokio::select! {
+                answer = self.leave(demand, wanted, flight) => answer?,
+                () = brings(ahead.as_ref().map(|(ahead, _)| &**ahead), &demand.directory) => return Ok(()),
+            };
+            let end = match answer {
+                Answer::Alone(mut turn) => self.follow_listing(demand, &mut turn, depth, flight).await?,
+                Answer::Listed => End::Listed,
+                Answer::Unlisted(job, outcome) => self.unlisted(demand, &job, outcome).await?,
+                Answer::Apart => {
+                    joins = false;
+                    continue;
                 }
-                follow::End::Lost => return Err(self.lost(demand).await),
+            };
+            match end {
+                End::Listed => return Ok(()),
+                End::Lost if lost + 1 < ATTEMPTS => {
+                    lost += 1;
+                    tracing::warn!(path = %demand.path, lost, "the task was lost on its way to the endpoint; queued again");
+                }
+                End::Lost => return Err(self.lost(demand).await),
             }
         }
-        drop(permit);
-        Ok(())
     }
 
-    /// Whether the directory was listed by a deep listing that goes ahead of a walk. One is started if this demand makes it a walk
-    /// below `above`.
-    async fn comes_with_a_walk(self: &Arc<Self>, demand: &Demand, above: Option<EndpointPath>) -> bool {
-        let export = demand.directory.node.export;
-        let principal = demand.call.principal.name();
-        let ahead = match self.walks.bringing(export, principal, &demand.path) {
-            Some(ahead) => Some(ahead),
-            None => match above {
-                Some(above) => self.list_ahead(demand, above).await.map(|ahead| (ahead, true)),
-                None => None,
-            },
-        };
-        match ahead {
-            Some((ahead, own)) => ahead.wait_for(&demand.directory, own).await,
-            None => false,
+    fn class_of(&self, demand: &Demand) -> Class {
+        let walks = || self.walks.is_walking(demand.directory.node.export, demand.call.principal.name());
+        match demand.wish {
+            Wish::Behind => Class::Behind,
+            Wish::First | Wish::Way if walks() => Class::Walk,
+            _ => Class::Person,
         }
     }
 
-    async fn submit_listing(self: &Arc<Self>, demand: &Demand, depth: u32, flight: &Arc<Flight>) -> Result<Job> {
-        let work = Work::List { directory: demand.path.clone(), depth };
-        let limits =
-            Limits { timeout: LISTING_TIMEOUT, max_rows: LISTING_ROWS, max_upload_bytes: 0, cpu_percent: LISTING_CPU };
-        let job = self.submit(&demand.call, &demand.entry, &demand.path, work, "list", limits).await?;
-        flight.update(|status| status.job = Some(job.id.clone()));
-        Ok(job)
+    /// The deep listing that goes ahead of a walk and will bring the directory, and whether it is the demander's own. One is started if
+    /// this demand makes it a walk below `above`.
+    async fn ahead_of(self: &Arc<Self>, demand: &Demand, above: Option<EndpointPath>) -> Option<(Arc<Ahead>, bool)> {
+        let export = demand.directory.node.export;
+        match self.walks.bringing(export, demand.call.principal.name(), &demand.path) {
+            Some(ahead) => Some(ahead),
+            None => self.list_ahead(demand, above?).await.map(|ahead| (ahead, true)),
+        }
+    }
+}
+
+/// Comes back when the listing that goes ahead has brought `directory`; never without one.
+async fn brings(ahead: Option<&Ahead>, directory: &Directory) {
+    match ahead {
+        Some(ahead) if ahead.brings_at_last(directory).await => {}
+        _ => std::future::pending().await,
     }
 }

@@ -1,4 +1,4 @@
-//! Queueing one work for an endpoint: with who wants it and why, in the ledger, and at the cost of a receive token.
+//! Queueing one work for an endpoint: with who wants it and why, in the ledger.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use crate::tree::EndpointEntry;
 use crate::vfs::Inner;
 
 impl Inner {
-    /// Queues `work` for `call`, who wants `path`. `what` is done there, in words.
+    /// Queues `work` for `call`, who wants `path`, at the cost of a receive token. `what` is done there, in words.
     ///
     /// # Errors
     /// As [`crate::backend::Backend::submit`].
@@ -19,6 +19,20 @@ impl Inner {
         &self,
         call: &Call,
         entry: &EndpointEntry,
+        path: &EndpointPath,
+        work: Work,
+        what: &str,
+        limits: Limits,
+    ) -> Result<Job> {
+        let job = self.queue_work(call, path, work, what, limits).await?;
+        entry.spend_token(self.clock.now());
+        Ok(job)
+    }
+
+    /// As [`Inner::submit`]; the delivery that it leaves with is counted by the caller.
+    pub(super) async fn queue_work(
+        &self,
+        call: &Call,
         path: &EndpointPath,
         work: Work,
         what: &str,
@@ -37,7 +51,6 @@ impl Inner {
             job: job.id.clone(),
             reason: reason.0,
         });
-        entry.spend_token(self.clock.now());
         self.remember_job(JobRecord {
             job: job.clone(),
             path: path.clone(),
@@ -51,7 +64,7 @@ impl Inner {
 }
 
 /// Why a flow is started, in words for the server's audit and the ledger.
-fn reason(call: &Call, work: &str, path: &EndpointPath) -> Reason {
+pub(super) fn reason(call: &Call, work: &str, path: &EndpointPath) -> Reason {
     let protocol = match call.protocol {
         Protocol::Nfs => "nfs",
         Protocol::Webdav => "webdav",

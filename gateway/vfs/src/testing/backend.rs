@@ -11,6 +11,7 @@ use futures_util::stream::{self, BoxStream, StreamExt};
 use tokio::sync::{mpsc, watch};
 
 use super::TestClock;
+use super::receive::Receiver;
 use crate::attributes::FileType;
 use crate::backend::{
     Backend, Capabilities, Cause, Complaint, ContentLocation, Delivery, EndpointChange, Failure, Fetched,
@@ -79,6 +80,10 @@ struct State {
     short_reads: bool,
     fetch_many: bool,
     ranges: bool,
+    list_many: bool,
+    receiver: Option<Receiver>,
+    /// When jobs are delivered, and whether on a websocket.
+    starts: HashMap<Arc<str>, (tokio::time::Instant, bool)>,
 }
 
 /// A backend in memory.
@@ -253,6 +258,27 @@ impl FakeBackend {
         self.range_bytes.load(Ordering::SeqCst)
     }
 
+    /// Many directories can be listed by one job.
+    pub fn set_list_many(&self, able: bool) {
+        self.with(|state| state.list_many = able);
+    }
+
+    /// Every endpoint takes jobs as one does that has so many receive tokens left, and gets one back every `refill`. On a `websocket`
+    /// each job costs one, otherwise all that wait leave with one.
+    pub fn set_tokens(&self, tokens: u32, refill: Duration, websocket: bool) {
+        self.with(|state| state.receiver = Some(Receiver::new(tokens, refill, websocket)));
+    }
+
+    /// Deliveries so far, since [`FakeBackend::set_tokens`].
+    pub fn deliveries(&self) -> usize {
+        self.with(|state| state.receiver.as_ref().map_or(0, |receiver| receiver.deliveries))
+    }
+
+    /// The works of all jobs so far, in their order, with their principals.
+    pub fn works(&self) -> Vec<(Work, Arc<str>)> {
+        self.with(|state| (1..=state.jobs.len()).map(|job| state.jobs[&*format!("F.{job}")].clone()).collect())
+    }
+
     /// Listing jobs so far.
     pub fn listings(&self) -> usize {
         self.listings.load(Ordering::SeqCst)
@@ -325,6 +351,11 @@ impl FakeBackend {
                 }
             }
         }
+    }
+
+    fn cause(&self, directory: &EndpointPath) -> Cause {
+        let denied = self.with(|state| state.denied.contains(&place_of(directory)));
+        if denied { Cause::Denied } else { Cause::Absent }
     }
 
     fn fetch(&self, file: &EndpointPath, job: &Arc<str>, by: &Arc<str>) -> Option<JobEvent> {
@@ -414,6 +445,12 @@ impl FakeBackend {
                 for directory in directories {
                     self.list(directory, 0, &job.id, &by, &mut events);
                 }
+                let missing = directories.iter().filter(|directory| self.rows(&place_of(directory)).is_none());
+                let causes: Vec<Cause> = missing.map(|directory| self.cause(directory)).collect();
+                complaint = causes.first().map(|first| Complaint {
+                    cause: if causes.iter().all(|cause| cause == first) { *first } else { Cause::Unknown },
+                    message: format!("{} directories could not be read", causes.len()).into(),
+                });
             }
             Work::Fetch { files } => events.extend(files.iter().filter_map(|file| self.fetch(file, &job.id, &by))),
             Work::Ranges { file, ranges } => {
@@ -434,7 +471,12 @@ impl Backend for FakeBackend {
                 if matches!(work, Work::List { .. } | Work::ListMany { .. }) { &self.listings } else { &self.fetches };
             counter.fetch_add(1, Ordering::SeqCst);
             let id: Arc<str> = self.with(|state| format!("F.{}", state.jobs.len() + 1)).into();
-            self.with(|state| state.jobs.insert(id.clone(), (work, delivery.principal.name().into())));
+            self.with(|state| {
+                state.jobs.insert(id.clone(), (work, delivery.principal.name().into()));
+                if let Some(receiver) = &mut state.receiver {
+                    state.starts.insert(id.clone(), (receiver.deliver(), receiver.websocket));
+                }
+            });
             jobs.push(Job { endpoint: endpoint.clone(), id });
         }
         Ok(jobs)
@@ -444,8 +486,21 @@ impl Backend for FakeBackend {
         let (sender, receiver) = mpsc::unbounded_channel();
         let mut released = self.released.subscribe();
         let latency = *self.latency.lock().unwrap_or_else(PoisonError::into_inner);
-        let events = self.events(job);
+        let mut events = self.events(job);
+        let clock = self.clock.clone();
+        let starts = self.with(|state| state.starts.get(&job.id).copied());
         tokio::spawn(async move {
+            if let Some((start, websocket)) = starts {
+                if websocket && !events.is_empty() {
+                    let _nobody_listens = sender.send(events.remove(0));
+                }
+                tokio::time::sleep_until(start).await;
+                for event in &mut events {
+                    if let JobEvent::Listed(listed) = event {
+                        listed.observation.seen = clock.now();
+                    }
+                }
+            }
             if released.wait_for(|released| *released).await.is_err() {
                 return;
             }
@@ -509,15 +564,20 @@ impl Backend for FakeBackend {
     async fn presence(&self, endpoint: &EndpointId) -> Result<Presence> {
         let now = self.clock.now();
         match self.with(|state| state.endpoints.get(&*endpoint.client_id).copied()) {
-            Some((_, true)) => Ok(Presence { last_seen: Some(now) }),
+            Some((_, true)) => {
+                let silent =
+                    self.with(|state| state.receiver.as_ref().map_or(Duration::ZERO, Receiver::silent_for)).as_secs();
+                let seen = Timestamp::new(now.seconds - i64::try_from(silent).unwrap_or(0), now.nanos);
+                Ok(Presence { last_seen: Some(seen) })
+            }
             Some((_, false)) => Ok(Presence { last_seen: Some(Timestamp::new(1_700_000_000, 0)) }),
             None => Err(Error::invalid("unknown endpoint")),
         }
     }
 
     async fn capabilities(&self, _: &EndpointId) -> Result<Capabilities> {
-        let (fetch_many, ranges) = self.with(|state| (state.fetch_many, state.ranges));
-        Ok(Capabilities { collect: true, list_many: false, fetch_many, ranges })
+        let (list_many, fetch_many, ranges) = self.with(|state| (state.list_many, state.fetch_many, state.ranges));
+        Ok(Capabilities { collect: true, list_many, fetch_many, ranges })
     }
 }
 

@@ -3,6 +3,7 @@
 //! Time is tokio's, so that a test with paused time decides how long anything takes (D41).
 
 mod backend;
+mod receive;
 mod store;
 
 use std::sync::Arc;

@@ -1,17 +1,19 @@
-//! The table of endpoints: who there is, and who is connected.
+//! The table of endpoints: who there is, who is connected, and what waits for them.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use dashmap::DashMap;
 use tokio::sync::{Semaphore, watch};
 
-use crate::backend::Backend;
+use super::bucket::{Bucket, Sent};
+use crate::backend::{Backend, Failure, Outcome};
 use crate::clock::Clock;
 use crate::endpoint::{Endpoint, EndpointId};
 use crate::error::{Error, Result};
 use crate::node::Keys;
+use crate::planner::Queue;
 use crate::timestamp::Timestamp;
 
 /// One endpoint.
@@ -20,10 +22,15 @@ pub(crate) struct EndpointEntry {
     endpoint: ArcSwap<Endpoint>,
     /// When the server was asked last whether it is connected, and when it last heard of it.
     presence: Mutex<Option<(Timestamp, Option<Timestamp>)>>,
-    /// Limits the flows that are under way on it.
+    /// Limits the collections that are under way on it.
     pub flows: Arc<Semaphore>,
-    /// Receive tokens that it is believed to have left, and when that was reckoned.
-    tokens: Mutex<(f64, Timestamp)>,
+    /// Limits the listings that are under way on it: they never wait behind collections, nor behind a walk.
+    pub listings: Arc<Semaphore>,
+    /// Limits the listings that go ahead of walks on it.
+    pub walks: Arc<Semaphore>,
+    /// Listings that want to leave for it.
+    pub queue: Queue,
+    bucket: Mutex<Bucket>,
 }
 
 /// All endpoints.
@@ -43,36 +50,57 @@ pub(crate) enum Round {
 
 /// An answer about presence is good for so long.
 const PRESENCE_AGE: Duration = Duration::from_secs(3);
-/// Flows of the gateway on one endpoint at a time. Whole-file collections count too.
-const FLOWS_PER_ENDPOINT: usize = 8;
+/// Collections of the gateway on one endpoint at a time.
+const COLLECTIONS: usize = 8;
+/// Listings, and those that go ahead of walks.
+const LISTINGS: usize = 40;
+const WALKS: usize = 4;
 /// An endpoint with receive tokens left always holds a connection, but for a moment after each delivery: without one for so long it is
 /// gone. One that may be waiting for a token holds none either, and is not gone (docs/velociraptor-api.md §7.1, §7.2).
 const GONE_AFTER: Duration = Duration::from_secs(6);
-/// An endpoint's bucket of receive tokens, and how often one comes back, by default (docs/velociraptor-api.md §7.1).
-const TOKENS: f64 = 10.0;
-const TOKEN_EVERY: Duration = Duration::from_secs(30);
-/// With fewer than this it may be waiting for one.
-const TOKENS_LOW: f64 = 2.0;
 
 impl EndpointEntry {
     pub(crate) fn endpoint(&self) -> Arc<Endpoint> {
         self.endpoint.load_full()
     }
 
+    fn bucket(&self) -> MutexGuard<'_, Bucket> {
+        self.bucket.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// A delivery was queued: it costs the endpoint a token.
     pub(crate) fn spend_token(&self, now: Timestamp) {
-        let mut tokens = self.tokens.lock().unwrap_or_else(PoisonError::into_inner);
-        *tokens = ((refilled(*tokens, now) - 1.0).max(0.0), now);
+        self.bucket().spend(1.0, now);
     }
 
     /// Receive tokens that it is believed to have left.
     pub(crate) fn tokens(&self, now: Timestamp) -> f64 {
-        refilled(*self.tokens.lock().unwrap_or_else(PoisonError::into_inner), now)
+        self.bucket().tokens(now)
+    }
+
+    /// Whether works may leave for it side by side (D30).
+    pub(crate) fn takes_several(&self, now: Timestamp) -> bool {
+        self.bucket().takes_several(now)
+    }
+
+    /// How long the next delivery should wait for others to leave with it; `None` if it should leave. `spare`: it should leave a token.
+    pub(crate) fn wait(&self, now: Timestamp, spare: bool) -> Option<Duration> {
+        self.bucket().wait(now, spare)
+    }
+
+    /// When its next receive token is expected, if it has none.
+    pub(crate) fn token_due(&self, now: Timestamp) -> Option<Timestamp> {
+        self.bucket().due(now)
+    }
+
+    /// A delivery that costs so many tokens leaves; what it is heard of teaches.
+    pub(crate) fn send(self: &Arc<Self>, tokens: f64, now: Timestamp) -> Delivering {
+        Delivering { sent: self.bucket().send(tokens, now), entry: self.clone(), heard: false }
     }
 
     /// How long the server may have heard nothing of it before it counts as offline.
     fn patience(&self, now: Timestamp, offline_after: Duration) -> Duration {
-        if self.tokens(now) >= TOKENS_LOW { GONE_AFTER.min(offline_after) } else { offline_after }
+        if self.bucket().may_wait(now) { offline_after } else { GONE_AFTER.min(offline_after) }
     }
 
     /// Whether it is connected, as far as is known without asking.
@@ -117,6 +145,14 @@ impl EndpointEntry {
         }
         let presence = backend.presence(&self.endpoint.load().id).await?;
         let now = clock.now();
+        if let (Some((at, Some(before))), Some(seen)) = (cached, presence.last_seen)
+            && at.since(before) > GONE_AFTER
+            && seen > before
+            && seen.since(before) < offline_after
+        {
+            // It was not gone, so it may have waited for a token.
+            self.bucket().doubt(now);
+        }
         *self.presence.lock().unwrap_or_else(PoisonError::into_inner) = Some((now, presence.last_seen));
         Ok(presence.last_seen.is_some_and(|seen| now.since(seen) <= self.patience(now, offline_after)))
     }
@@ -138,9 +174,49 @@ impl EndpointEntry {
     }
 }
 
-/// Tokens after the time that has passed.
-fn refilled((tokens, at): (f64, Timestamp), now: Timestamp) -> f64 {
-    (tokens + now.since(at).as_secs_f64() / TOKEN_EVERY.as_secs_f64()).min(TOKENS)
+/// A delivery on its way to an endpoint.
+pub(crate) struct Delivering {
+    entry: Arc<EndpointEntry>,
+    sent: Sent,
+    heard: bool,
+}
+
+impl Delivering {
+    /// The server says that the endpoint took it.
+    pub(crate) fn taken(&self, now: Timestamp) {
+        if !self.heard {
+            self.entry.bucket().taken(self.sent, now);
+        }
+    }
+
+    /// The endpoint said something of it.
+    pub(crate) fn heard(&mut self, now: Timestamp) {
+        if !std::mem::replace(&mut self.heard, true) {
+            let mut bucket = self.entry.bucket();
+            bucket.heard(self.sent, now);
+            bucket.settle(self.sent);
+            drop(bucket);
+            self.entry.queue.stir();
+        }
+    }
+
+    /// It is over.
+    pub(crate) fn ended(&mut self, outcome: &Outcome, now: Timestamp) {
+        match outcome {
+            Outcome::Failed { failure: Failure::Lost, .. } => self.entry.bucket().lost(),
+            Outcome::Failed { failure: Failure::Cancelled, .. } => {}
+            _ => self.heard(now),
+        }
+    }
+}
+
+impl Drop for Delivering {
+    fn drop(&mut self) {
+        if !self.heard {
+            self.entry.bucket().settle(self.sent);
+            self.entry.queue.stir();
+        }
+    }
 }
 
 impl Endpoints {
@@ -168,8 +244,11 @@ impl Endpoints {
             export,
             endpoint: ArcSwap::from_pointee(endpoint),
             presence: Mutex::new(None),
-            flows: Arc::new(Semaphore::new(FLOWS_PER_ENDPOINT)),
-            tokens: Mutex::new((TOKENS, Timestamp::default())),
+            flows: Arc::new(Semaphore::new(COLLECTIONS)),
+            listings: Arc::new(Semaphore::new(LISTINGS)),
+            walks: Arc::new(Semaphore::new(WALKS)),
+            queue: Queue::default(),
+            bucket: Mutex::new(Bucket::default()),
         };
         self.by_export.insert(export, Arc::new(entry));
         true

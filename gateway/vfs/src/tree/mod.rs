@@ -1,5 +1,6 @@
 //! The tree in memory: directories by identity, loaded from the store when they are needed, dropped when memory runs short.
 
+mod bucket;
 mod directory;
 mod endpoints;
 mod link;
@@ -11,7 +12,7 @@ use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use dashmap::DashMap;
 
 pub(crate) use directory::{Directory, Loaded, State};
-pub(crate) use endpoints::{EndpointEntry, Endpoints, Round};
+pub(crate) use endpoints::{Delivering, EndpointEntry, Endpoints, Round};
 pub(crate) use link::safe_target;
 pub(crate) use own::{BY_NAME, FROZEN_ROOT, REACHABLE_ACCESSORS, accessor_rows, by_name_rows, root_rows};
 

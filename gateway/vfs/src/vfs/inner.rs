@@ -98,6 +98,7 @@ impl Inner {
             EndpointStatus {
                 online: entry.seems_online(now, self.settings.offline_after),
                 jobs: self.activities.running_on(&endpoint.id.client_id),
+                takes_work_at: self.activities.due_on(&endpoint.id.client_id),
                 endpoint: (*endpoint).clone(),
             }
         };

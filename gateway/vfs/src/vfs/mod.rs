@@ -132,6 +132,8 @@ pub struct EndpointStatus {
     pub online: bool,
     /// Jobs of the gateway that are under way on it.
     pub jobs: usize,
+    /// When it is expected to take work again, if work waits for that (a receive token).
+    pub takes_work_at: Option<Timestamp>,
 }
 
 /// One piece of work under way, or one that ended lately.
@@ -149,6 +151,8 @@ pub struct Activity {
     pub principal: Arc<str>,
     /// Since when.
     pub started: Timestamp,
+    /// It waits for the endpoint to take work again (a receive token), which is expected then.
+    pub waits_until: Option<Timestamp>,
     /// Rows so far.
     pub rows: u64,
     /// Bytes so far.

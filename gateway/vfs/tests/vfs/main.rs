@@ -4,6 +4,7 @@
 mod content;
 mod errors;
 mod frozen;
+mod joining;
 mod listing;
 mod lookup;
 mod meta;

@@ -109,6 +109,7 @@ fn status(service: &Service) -> Value {
         json!({
             "known": endpoints.len(),
             "online": endpoints.iter().filter(|endpoint| endpoint.online).count(),
+            "waiting": endpoints.iter().filter(|endpoint| endpoint.takes_work_at.is_some()).count(),
             "jobs": endpoints.iter().map(|endpoint| endpoint.jobs).sum::<usize>(),
         }),
     );

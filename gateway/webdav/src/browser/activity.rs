@@ -38,7 +38,12 @@ pub(crate) fn page(service: &Service, exchange: &Exchange) -> Response<Body> {
             (rows, _) => format!("{rows} rows"),
         };
         let state = match &work.ended {
-            None => "<span class=\"badge running\">under way</span>".to_owned(),
+            None => match work.waits_until {
+                Some(due) => {
+                    format!("<span class=\"badge\">waits for the endpoint until about {}</span>", time(Some(due)))
+                }
+                None => "<span class=\"badge running\">under way</span>".to_owned(),
+            },
             Some(end) => text(end).to_string(),
         };
         let _ = write!(

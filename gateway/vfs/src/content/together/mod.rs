@@ -148,12 +148,12 @@ impl Inner {
             nothing_came = false;
             // What could not be read goes alone: then the endpoint says why.
             if fetched.content.is_ok() {
-                self.take_one(demand, flight, members, set.as_ref(), fetched, own).await;
+                self.take_member(demand, flight, members, set.as_ref(), fetched, own).await;
             }
         }
     }
 
-    async fn take_one(
+    async fn take_member(
         self: &Arc<Self>,
         demand: &Demand,
         flight: &Arc<Flight>,
