@@ -92,7 +92,8 @@ impl Simulator {
         let service = Service { deployment: Arc::clone(&deployment) };
         let gui = match &config.gui {
             Some(gui) => {
-                let gui = Gui::start(gui.clone(), service.clone(), &authority, connections.clone(), &mut tasks);
+                let (gui, service) = (gui.clone(), service.clone());
+                let gui = Gui::start(gui, GATEWAY_USER, &folder, service, &authority, connections.clone(), &mut tasks);
                 Some(gui.await?)
             }
             None => None,
@@ -134,6 +135,12 @@ impl Simulator {
     #[must_use]
     pub fn gui_url(&self) -> Option<String> {
         self.shared.gui.as_ref().map(|gui| gui.url())
+    }
+
+    /// The file with the GUI's password of the user `raptorgate`, if the deployment has one.
+    #[must_use]
+    pub fn gui_password_file(&self) -> Option<PathBuf> {
+        self.shared.gui.as_ref().map(|gui| gui.password_file().to_path_buf())
     }
 
     /// The deployment's CA, PEM: that of the GUI's certificate too.

@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 
+use crate::config::warn_about_permissions;
+
 /// A way to the server through its GUI, for servers whose API port cannot be reached.
 ///
 /// `Debug` leaves out what is secret.
@@ -102,7 +104,9 @@ impl GuiUrl {
     /// Takes a URL apart. What a browser shows, `…/app/index.html#/…`, is understood as well.
     pub(crate) fn parse(text: &str) -> Result<GuiUrl, String> {
         let wrong = |why: &str| {
-            format!("the URL of the GUI is `{text}`: {why}; it should be like https://server:8889/, with GUI.base_path if the server has one")
+            format!(
+                "the URL of the GUI is `{text}`: {why}; it should be like https://server:8889/, with GUI.base_path if the server has one"
+            )
         };
         let Some(rest) = text.trim().strip_prefix("https://") else {
             return Err(match text.trim().strip_prefix("http://") {
@@ -159,8 +163,11 @@ fn read_login(login: &GuiLogin, password: Option<String>) -> Result<Login, GuiCo
     match (&login.certificate, &login.key) {
         (Some(chain), Some(key)) => {
             if login.user.is_some() || login.password_file.is_some() {
-                return say("either a user with a password or a certificate with its key: the GUI asks for one of them");
+                return say(
+                    "either a user with a password or a certificate with its key: the GUI asks for one of them",
+                );
             }
+            warn(key);
             let (chain, key) = (read_pem(chain, "CERTIFICATE")?, read_pem(key, "PRIVATE KEY")?);
             return Ok(Login::Certificate { chain, key });
         }
@@ -169,15 +176,19 @@ fn read_login(login: &GuiLogin, password: Option<String>) -> Result<Login, GuiCo
         (None, None) => {}
     }
     let Some(user) = login.user.clone().filter(|user| !user.is_empty()) else {
-        return say("who are we to the GUI? --gui-user NAME with a password, or --gui-certificate FILE and --gui-key FILE");
+        return say(
+            "who are we to the GUI? --gui-user NAME with a password, or --gui-certificate FILE and --gui-key FILE",
+        );
     };
     if user.contains(':') || user.contains(char::is_control) {
         return say("the name of a user of the GUI has no colon in it");
     }
     let password = match &login.password_file {
         Some(file) => {
-            let text = String::from_utf8(read(file)?)
-                .map_err(|_| GuiConfigError(format!("{}: this is no password: it is not UTF-8 text", file.display())))?;
+            warn(file);
+            let text = String::from_utf8(read(file)?).map_err(|_| {
+                GuiConfigError(format!("{}: this is no password: it is not UTF-8 text", file.display()))
+            })?;
             text.lines().next().unwrap_or_default().to_owned()
         }
         None => password.unwrap_or_default(),
@@ -189,6 +200,13 @@ fn read_login(login: &GuiLogin, password: Option<String>) -> Result<Login, GuiCo
         )));
     }
     Ok(Login::Password { user, password })
+}
+
+/// Says that a secret lies open.
+fn warn(file: &Path) {
+    if let Ok(metadata) = std::fs::metadata(file) {
+        warn_about_permissions(file, &metadata);
+    }
 }
 
 fn read(file: &Path) -> Result<Vec<u8>, GuiConfigError> {
@@ -236,10 +254,17 @@ mod tests {
 
     #[test]
     fn a_url_is_taken_apart() {
-        for text in ["https://server:8889/", "https://server:8889", "https://server:8889/app/index.html#/dashboard", "https://server:8889/app/"] {
+        for text in [
+            "https://server:8889/",
+            "https://server:8889",
+            "https://server:8889/app/index.html#/dashboard",
+            "https://server:8889/app/",
+        ] {
             assert_eq!(url(text), GuiUrl { host: "server".into(), port: 8889, base: String::new() }, "{text}");
         }
-        for text in ["https://server/velo", "https://server:443/velo/", "https://server/velo/app/index.html?org_id=root#/"] {
+        for text in
+            ["https://server/velo", "https://server:443/velo/", "https://server/velo/app/index.html?org_id=root#/"]
+        {
             assert_eq!(url(text), GuiUrl { host: "server".into(), port: 443, base: "/velo".into() }, "{text}");
         }
         assert_eq!(url("https://[::1]:8889/x/").to_string(), "https://[::1]:8889/x/");
@@ -278,7 +303,9 @@ mod tests {
         assert!(load(&GuiLogin::default(), None).unwrap_err().to_string().contains("--gui-user"));
         assert!(load(&user, None).unwrap_err().to_string().contains("--gui-password-file"));
         let config = load(&user, Some("secret")).unwrap();
-        assert!(matches!(&config.login, Login::Password { user, password } if user == "gateway" && password == "secret"));
+        assert!(
+            matches!(&config.login, Login::Password { user, password } if user == "gateway" && password == "secret")
+        );
         assert!(!format!("{config:?}").contains("secret"));
         let with_file = GuiLogin { password_file: file("password", "from the file\n"), ..user.clone() };
         let config = load(&with_file, Some("other")).unwrap();

@@ -1,7 +1,9 @@
 //! Messages as JSON, by the canonical mapping of protobuf with the server's options: names as in the proto, zero values left out.
 
 use prost::Message;
-use prost_reflect::{DescriptorPool, DeserializeOptions, DynamicMessage, Kind, MessageDescriptor, SerializeOptions, Value};
+use prost_reflect::{
+    DescriptorPool, DeserializeOptions, DynamicMessage, Kind, MessageDescriptor, SerializeOptions, Value,
+};
 use tonic::Status;
 use velociraptor_proto::DESCRIPTORS;
 

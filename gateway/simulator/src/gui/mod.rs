@@ -9,6 +9,7 @@ mod route;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
@@ -23,6 +24,7 @@ use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 use tonic::{Code, Status};
 
+use crate::disk;
 use crate::error::Error;
 use crate::identity::certificates::Authority;
 use crate::service::Service;
@@ -56,6 +58,7 @@ pub(crate) struct Gui {
     config: GuiConfig,
     address: SocketAddr,
     passwords: Mutex<BTreeMap<String, String>>,
+    password_file: PathBuf,
     forgery: forgery::Guard,
     mapping: json::Mapping,
 }
@@ -66,9 +69,11 @@ type Answer = Response<Full<Bytes>>;
 const MAX_BODY: usize = 4 << 20;
 
 impl Gui {
-    /// Listens and serves until the tasks are shut down.
+    /// Listens and serves until the tasks are shut down. The user `name` has a fresh password, in a file of the folder.
     pub(crate) async fn start(
         config: GuiConfig,
+        name: &str,
+        folder: &Path,
         service: Service,
         authority: &Authority,
         connections: Connections,
@@ -78,12 +83,16 @@ impl Gui {
         let listener = TcpListener::bind(config.listen).await.map_err(cannot_listen)?;
         let address = listener.local_addr().map_err(cannot_listen)?;
         let tls = authority.gui_config(config.login == GuiLogin::Certificates)?;
+        let password_file = folder.join("gui-password");
+        let password = password()?;
+        disk::replace_secret(&password_file, format!("{password}\n").as_bytes())?;
         let seed = u64::from(address.port()) ^ service.deployment.clock.micros();
         let gui = Arc::new(Self {
             service,
             config,
             address,
-            passwords: Mutex::default(),
+            passwords: Mutex::new(BTreeMap::from([(name.to_string(), password)])),
+            password_file,
             forgery: forgery::Guard::new(seed),
             mapping: json::Mapping::new()?,
         });
@@ -102,6 +111,11 @@ impl Gui {
     /// What a browser would be given.
     pub(crate) fn url(&self) -> String {
         format!("https://{}{}/", self.address, self.config.base_path)
+    }
+
+    /// Where the first user's password is.
+    pub(crate) fn password_file(&self) -> &Path {
+        &self.password_file
     }
 
     /// Gives a user a password. It is not kept over a restart.
@@ -134,7 +148,8 @@ impl Gui {
         };
         let host = self.address.to_string();
         if request.method() != Method::GET
-            && let Err(words) = self.forgery.check(request.headers(), &[&host, &format!("localhost:{}", self.address.port())])
+            && let Err(words) =
+                self.forgery.check(request.headers(), &[&host, &format!("localhost:{}", self.address.port())])
         {
             return self.forgery.sign(plain(StatusCode::FORBIDDEN, &format!("Forbidden - {words}\n")), None);
         }
@@ -179,6 +194,14 @@ impl Gui {
         answer.headers_mut().insert(LOCATION, HeaderValue::from_static("/app/index.html"));
         answer
     }
+}
+
+/// 128 bits that nobody can guess.
+fn password() -> Result<String, Error> {
+    let mut bytes = [0; 16];
+    let random = rustls::crypto::ring::default_provider().secure_random;
+    random.fill(&mut bytes).map_err(|_| Error::Certificate("there is no randomness".to_string()))?;
+    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
 /// A refusal of the API: the text, under the HTTP status of the gRPC code.

@@ -46,7 +46,11 @@ pub(super) async fn call(
                     make!(vfs_list_directory, "VFSListResponse", mapping.of_query("VFSListRequest", &parameters))
                 }
                 "VFSListDirectoryFiles" => {
-                    make!(vfs_list_directory_files, "GetTableResponse", mapping.of_query("GetTableRequest", &parameters))
+                    make!(
+                        vfs_list_directory_files,
+                        "GetTableResponse",
+                        mapping.of_query("GetTableRequest", &parameters)
+                    )
                 }
                 "VFSStatDirectory" => {
                     make!(vfs_stat_directory, "VFSListResponse", mapping.of_query("VFSListRequest", &parameters))

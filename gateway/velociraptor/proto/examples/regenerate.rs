@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let room = Path::new(env!("CARGO_MANIFEST_DIR"));
     let target = std::env::args_os().nth(1).map_or_else(|| room.join("src/generated.rs"), PathBuf::from);
-    let descriptors = protox::Compiler::new([room])?.open_file("velociraptor.proto")?.include_imports(true).file_descriptor_set();
+    let descriptors =
+        protox::Compiler::new([room])?.open_file("velociraptor.proto")?.include_imports(true).file_descriptor_set();
     std::fs::write(target.with_file_name("descriptors.bin"), prost::Message::encode_to_vec(&descriptors))?;
     let descriptors = protox::compile(["velociraptor.proto"], [room])?;
     let folder = target.with_extension("generating");

@@ -255,7 +255,9 @@ mod tests {
 
     #[test]
     fn numbers_that_do_not_fit_are_errors_and_never_other_numbers() {
-        for wrong in [r#""18446744073709551616""#, r#""-9223372036854775809""#, "1.5", r#""1.5""#, r#""""#, "true", "[]", "null"] {
+        for wrong in
+            [r#""18446744073709551616""#, r#""-9223372036854775809""#, "1.5", r#""1.5""#, r#""""#, "true", "[]", "null"]
+        {
             assert!(matches!(table(&format!(r#"{{"total_rows":{wrong}}}"#)), Err(CallError::Failed(_))), "{wrong}");
         }
         assert_eq!(table(r#"{"total_rows":"9223372036854775807"}"#).unwrap().total_rows, i64::MAX);

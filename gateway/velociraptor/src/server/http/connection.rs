@@ -117,9 +117,8 @@ impl ServerCertVerifier for OfDeployment {
         ocsp_response: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
-        let by_name = |name: &ServerName<'_>| {
-            self.0.verify_server_cert(end_entity, intermediates, name, ocsp_response, now)
-        };
+        let by_name =
+            |name: &ServerName<'_>| self.0.verify_server_cert(end_entity, intermediates, name, ocsp_response, now);
         match by_name(server_name) {
             Err(rustls::Error::InvalidCertificate(
                 CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },

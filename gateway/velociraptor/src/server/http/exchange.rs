@@ -59,8 +59,9 @@ impl Exchange {
     pub(super) fn new(config: &GuiConfig) -> Result<Exchange, String> {
         let authorization = match &config.login {
             Login::Password { user, password } => {
-                let mut value = HeaderValue::from_str(&format!("Basic {}", STANDARD.encode(format!("{user}:{password}"))))
-                    .map_err(|error| error.to_string())?;
+                let mut value =
+                    HeaderValue::from_str(&format!("Basic {}", STANDARD.encode(format!("{user}:{password}"))))
+                        .map_err(|error| error.to_string())?;
                 value.set_sensitive(true);
                 Some(value)
             }
@@ -146,9 +147,9 @@ impl Exchange {
         let request = self.request(Method::GET, super::WHO, Bytes::new())?;
         let answer = self.send(request).await?;
         let cookies = answer.parts.headers.get_all(SET_COOKIE).iter().filter_map(|cookie| cookie.to_str().ok());
-        let pair = cookies.filter_map(|cookie| cookie.split(';').next()).find(|pair| {
-            pair.split_once('=').is_some_and(|(name, _)| name.trim() == TOKEN_COOKIE)
-        });
+        let pair = cookies
+            .filter_map(|cookie| cookie.split(';').next())
+            .find(|pair| pair.split_once('=').is_some_and(|(name, _)| name.trim() == TOKEN_COOKIE));
         let token = Token {
             value: answer.parts.headers.get(TOKEN).cloned(),
             cookie: pair.and_then(|pair| HeaderValue::from_str(pair.trim()).ok()),

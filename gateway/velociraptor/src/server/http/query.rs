@@ -65,10 +65,12 @@ mod tests {
 
     #[test]
     fn zero_values_are_left_out_and_repeated_ones_keep_their_places() {
-        let query = Query::default().with("a", "x y").with("b", "").number("n", 0).flag("f", true).all(
-            "c",
-            &["C:".into(), String::new(), "ü&=+;%41\n".into()],
-        );
+        let query = Query::default()
+            .with("a", "x y")
+            .with("b", "")
+            .number("n", 0)
+            .flag("f", true)
+            .all("c", &["C:".into(), String::new(), "ü&=+;%41\n".into()]);
         assert_eq!(query.to_string(), "?a=x%20y&f=true&c=C%3A&c=&c=%C3%BC%26%3D%2B%3B%2541%0A");
         assert_eq!(Query::default().to_string(), "");
     }
@@ -77,7 +79,7 @@ mod tests {
         #[test]
         fn any_value_is_a_part_of_a_uri(value in "\\PC{0,60}") {
             let query = Query::default().all("c", std::slice::from_ref(&value)).to_string();
-            prop_assert!(query.parse::<hyper::Uri>().is_ok());
+            prop_assert!(format!("/x{query}").parse::<hyper::Uri>().is_ok());
             prop_assert_eq!(query.matches('&').count() + query.matches('=').count(), 1);
         }
     }

@@ -77,9 +77,13 @@ impl Refusals {
             StatusCode::TOO_MANY_REQUESTS if words.contains("larger than max") => CallError::TooLong,
             StatusCode::TOO_MANY_REQUESTS => CallError::Unreachable("it asks us to come back later (429)".into()),
             StatusCode::REQUEST_TIMEOUT | StatusCode::GATEWAY_TIMEOUT => CallError::TimedOut,
-            StatusCode::BAD_GATEWAY => CallError::Unreachable("the proxy in front of it does not reach it (502)".into()),
+            StatusCode::BAD_GATEWAY => {
+                CallError::Unreachable("the proxy in front of it does not reach it (502)".into())
+            }
             // The server's own UNAVAILABLE is plain text; a proxy's, or a server's that just starts, is not about this call.
-            StatusCode::SERVICE_UNAVAILABLE if is_page(parts) || words.is_empty() || words.contains("connection error") => {
+            StatusCode::SERVICE_UNAVAILABLE
+                if is_page(parts) || words.is_empty() || words.contains("connection error") =>
+            {
                 CallError::Unreachable("it is not available for now (503)".into())
             }
             status if words.is_empty() || is_page(parts) => CallError::Failed(format!("it answers {status}")),
@@ -108,8 +112,8 @@ impl Refusals {
                 format!("the GUI at {address} asks for a login that a program cannot do: {SINGLE_SIGN_ON}")
             }
             Some(user) => format!(
-                "the GUI at {address} does not accept the password of the user {user}: check --gui-user and the password; \
-                 `velociraptor --config server.config.yaml user add {user}` on the server sets a new one"
+                "the GUI at {address} does not accept the password of the user {user}: check --gui-user and the password \
+                 (an administrator can set a new one in the GUI, under Users)"
             ),
             None => format!(
                 "the GUI at {address} asks for a password, not for a certificate: name a user with --gui-user and --gui-password-file"
@@ -189,7 +193,9 @@ impl Refusals {
                 "nothing listens at {address}: is the server running, and does its GUI listen there (GUI.bind_address, \
                  GUI.bind_port in server.config.yaml; the default is 127.0.0.1 only)?"
             ),
-            CallError::Unreachable(_) if says(&["dns", "lookup", "name or service", "no such host", "name resolution"]) => {
+            CallError::Unreachable(_)
+                if says(&["dns", "lookup", "name or service", "no such host", "name resolution"]) =>
+            {
                 format!("the host of {address} has no address: check --gui-url")
             }
             CallError::TimedOut => format!("the GUI at {address} does not answer: is a firewall in between?"),
@@ -276,7 +282,10 @@ mod tests {
         assert_eq!(judge(404, &[PLAIN], "Error"), CallError::NotFound);
         let unknown = CallError::Failed("Unknown artifact No.Such".into());
         assert_eq!(judge(503, &[PLAIN], "Unknown artifact No.Such"), unknown);
-        assert!(matches!(judge(403, &[PLAIN], "User is not allowed to modify artifacts (ARTIFACT_WRITER)."), CallError::Denied(_)));
+        assert!(matches!(
+            judge(403, &[PLAIN], "User is not allowed to modify artifacts (ARTIFACT_WRITER)."),
+            CallError::Denied(_)
+        ));
         assert!(matches!(judge(400, &[PLAIN], "unexpected EOF"), CallError::Invalid(_)));
         assert_eq!(judge(500, &[PLAIN], "Error"), CallError::Failed("Error".into()));
     }
@@ -293,7 +302,10 @@ mod tests {
             (judge(404, &[PLAIN], "404 page not found"), "GUI.base_path"),
             (judge(404, &[PAGE], "<html>"), "GUI.base_path"),
             (judge(403, &[PLAIN], "Forbidden - referer invalid"), "trusted_origins"),
-            (judge(403, &[PLAIN], "Unable to access any orgs: User none accessing : No access to org"), "acl grant gateway"),
+            (
+                judge(403, &[PLAIN], "Unable to access any orgs: User none accessing : No access to org"),
+                "acl grant gateway",
+            ),
             (judge(403, &[PAGE], "<html>"), "in front of the GUI"),
         ];
         for (error, expected) in cases {
