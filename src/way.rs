@@ -9,28 +9,27 @@ use velociraptor::{ApiConfig, Driver, GuiConfig, GuiLogin, PASSWORD_VARIABLE};
 
 /// The flags that name the server and us to it.
 #[derive(Debug, Clone, Default, Args)]
-#[command(next_help_heading = "Velociraptor server")]
 pub struct WayKeys {
     /// The file that `velociraptor config api_client` writes: the way through the API port
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", help_heading = "Velociraptor server")]
     pub api_config: Option<PathBuf>,
     /// The GUI instead, where the API port cannot be reached: what a browser shows before app/index.html
-    #[arg(long, value_name = "URL")]
+    #[arg(long, value_name = "URL", help_heading = "Velociraptor server")]
     pub gui_url: Option<String>,
     /// Our user of the GUI
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", help_heading = "Velociraptor server")]
     pub gui_user: Option<String>,
     /// File with this user's password [default: the variable RAPTORGATE_GUI_PASSWORD]
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", help_heading = "Velociraptor server")]
     pub gui_password_file: Option<PathBuf>,
     /// Our certificate (PEM) instead of a password, where the GUI asks for one
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", help_heading = "Velociraptor server")]
     pub gui_certificate: Option<PathBuf>,
     /// The key of this certificate (PEM)
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", help_heading = "Velociraptor server")]
     pub gui_key: Option<PathBuf>,
     /// The CA of the GUI's certificate (PEM), such as Client.ca_certificate of server.config.yaml [default: the CAs of this machine]
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", help_heading = "Velociraptor server")]
     pub gui_ca: Option<PathBuf>,
 }
 

@@ -35,7 +35,8 @@ impl Server {
             .spawn()
             .unwrap();
         let said = BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok);
-        let line = said.into_iter().find(|line| line.contains("--gui-url")).expect("the simulator says how to serve it");
+        let line =
+            said.into_iter().find(|line| line.contains("--gui-url")).expect("the simulator says how to serve it");
         let way = line.split_whitespace().skip_while(|word| !word.starts_with("--")).map(String::from).collect();
         Server { child, way, folder }
     }
@@ -79,7 +80,12 @@ fn the_tree_that_is_on_disk_is_served_through_the_gui() {
     webdav::assert_tree(&gateway, &client, b"", &tree);
     // The running gateway's own way is found by the other verbs.
     let checked = verb(&["check", "--state", state.path().to_str().unwrap()], Duration::from_secs(60));
-    assert!(checked.succeeded() && checked.text().contains("https://127.0.0.1"), "{}{}", checked.text(), checked.stderr);
+    assert!(
+        checked.succeeded() && checked.text().contains("https://127.0.0.1"),
+        "{}{}",
+        checked.text(),
+        checked.stderr
+    );
 }
 
 #[test]

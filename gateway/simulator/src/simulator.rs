@@ -156,6 +156,13 @@ impl Simulator {
         }
     }
 
+    /// From now on the GUI switches this user to another organisation, in which there is no client, without a word.
+    pub fn switch_gui_org(&self, user: &str, org: &str) {
+        if let Some(gui) = &self.shared.gui {
+            gui.switch_org(user, org);
+        }
+    }
+
     /// Adds (or changes) an API user and writes its configuration file.
     pub fn add_api_user(&self, name: &str, permissions: Permissions) -> Result<PathBuf, Error> {
         let path = self.write_certificate(name)?;

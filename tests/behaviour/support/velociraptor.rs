@@ -40,7 +40,8 @@ impl Velociraptor {
     pub fn start() -> Velociraptor {
         let program = program().expect("asked for an obstacle before");
         let folder = tempfile::Builder::new().prefix("raptorgate-velociraptor-").tempdir().unwrap();
-        let mut velociraptor = Velociraptor { program, processes: Vec::new(), gui_port: free_port(), client_id: String::new(), folder };
+        let mut velociraptor =
+            Velociraptor { program, processes: Vec::new(), gui_port: free_port(), client_id: String::new(), folder };
         velociraptor.configure();
         velociraptor.spawn("server.config.yaml", "frontend");
         velociraptor.spawn("client.config.yaml", "client");

@@ -16,25 +16,25 @@ const COOKIE_MISSING: &str = "{\"message\": \"Authentication cookie not found, i
 
 impl Gui {
     /// The user's name, or the refusal.
-    pub(super) fn caller(&self, headers: &HeaderMap, peer: &Peer) -> Result<String, Answer> {
+    pub(super) fn caller(&self, headers: &HeaderMap, peer: &Peer) -> Result<String, Box<Answer>> {
         let name = match self.config.login {
             GuiLogin::Basic => self.by_password(headers)?,
             GuiLogin::Certificates => peer.name.clone(),
-            GuiLogin::SingleSignOn => return Err(page(StatusCode::UNAUTHORIZED, COOKIE_MISSING)),
+            GuiLogin::SingleSignOn => return Err(Box::new(page(StatusCode::UNAUTHORIZED, COOKIE_MISSING))),
         };
         let permissions = self.service.deployment.lock().users.get(&name);
         if permissions.is_some_and(|permissions| permissions.read_results) {
             return Ok(name);
         }
         let words = format!("Unable to access any orgs: User {name} accessing : No access to org\n");
-        Err(plain(StatusCode::FORBIDDEN, &words))
+        Err(Box::new(plain(StatusCode::FORBIDDEN, &words)))
     }
 
-    fn by_password(&self, headers: &HeaderMap) -> Result<String, Answer> {
+    fn by_password(&self, headers: &HeaderMap) -> Result<String, Box<Answer>> {
         let refused = |text| {
             let mut answer = plain(StatusCode::UNAUTHORIZED, text);
             answer.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Basic realm=\"Restricted\""));
-            answer
+            Box::new(answer)
         };
         let given = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok()?.strip_prefix("Basic "));
         let given = given.and_then(|given| String::from_utf8(STANDARD.decode(given).ok()?).ok());

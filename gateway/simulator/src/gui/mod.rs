@@ -5,6 +5,7 @@ mod download;
 mod forgery;
 mod json;
 mod login;
+mod orgs;
 mod route;
 
 use std::collections::BTreeMap;
@@ -59,6 +60,8 @@ pub(crate) struct Gui {
     address: SocketAddr,
     passwords: Mutex<BTreeMap<String, String>>,
     password_file: PathBuf,
+    /// Users without rights in the root organisation, and where they have some.
+    switched: Mutex<BTreeMap<String, String>>,
     forgery: forgery::Guard,
     mapping: json::Mapping,
 }
@@ -93,6 +96,7 @@ impl Gui {
             address,
             passwords: Mutex::new(BTreeMap::from([(name.to_string(), password)])),
             password_file,
+            switched: Mutex::default(),
             forgery: forgery::Guard::new(seed),
             mapping: json::Mapping::new()?,
         });
@@ -121,6 +125,11 @@ impl Gui {
     /// Gives a user a password. It is not kept over a restart.
     pub(crate) fn set_password(&self, user: &str, password: &str) {
         self.passwords.lock().unwrap_or_else(PoisonError::into_inner).insert(user.to_string(), password.to_string());
+    }
+
+    /// From now on the user has rights only in this organisation.
+    pub(crate) fn switch_org(&self, user: &str, org: &str) {
+        self.switched.lock().unwrap_or_else(PoisonError::into_inner).insert(user.to_string(), org.to_string());
     }
 
     /// Makes all tokens of before invalid.
@@ -156,7 +165,7 @@ impl Gui {
         let cookie = forgery::cookie(request.headers());
         let answer = match self.caller(request.headers(), peer) {
             Ok(name) => self.call(&path, &name, request).await,
-            Err(refusal) => refusal,
+            Err(refusal) => *refusal,
         };
         self.forgery.sign(answer, cookie)
     }
@@ -164,6 +173,15 @@ impl Gui {
     async fn call(&self, path: &str, user: &str, request: Request<Incoming>) -> Answer {
         let (parts, body) = request.into_parts();
         let query = parts.uri.query().unwrap_or_default();
+        let switched = self.switched.lock().unwrap_or_else(PoisonError::into_inner).get(user).cloned();
+        if let Some(org) = switched {
+            let own = route::Input::Query("");
+            return orgs::answer(
+                &org,
+                path,
+                route::call(&self.service, &self.mapping, user, "GetUserUITraits", own).await,
+            );
+        }
         if path == "DownloadVFSFile" {
             return self.download(user, query).await;
         }
@@ -176,11 +194,7 @@ impl Gui {
             _ => return plain(StatusCode::NOT_IMPLEMENTED, "Method Not Allowed"),
         };
         match route::call(&self.service, &self.mapping, user, path, input).await {
-            Ok(body) => {
-                let mut answer = Response::new(Full::new(Bytes::from(body)));
-                answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-                answer
-            }
+            Ok(body) => route::answer(body),
             Err(status) => refusal(&status),
         }
     }

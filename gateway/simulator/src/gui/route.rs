@@ -1,9 +1,13 @@
 //! Which path is which call. `Query`, `VFSGetBuffer`, `WatchEvent` and `Check` have none.
 
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::header::{CONTENT_TYPE, HeaderValue};
 use prost::Message;
 use tonic::{Request, Response, Status};
 use velociraptor_proto::proto::api_server::Api;
 
+use super::Answer;
 use super::json::{Mapping, parameters, unescape};
 use crate::server::refusal;
 use crate::service::Service;
@@ -92,4 +96,11 @@ pub(super) async fn call(
 
 fn write<T: Message>(mapping: &Mapping, name: &str, answer: Response<T>) -> Result<Vec<u8>, Status> {
     mapping.body(name, answer.get_ref())
+}
+
+/// JSON as an answer.
+pub(super) fn answer(body: Vec<u8>) -> Answer {
+    let mut answer = hyper::Response::new(Full::new(Bytes::from(body)));
+    answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    answer
 }

@@ -2,11 +2,13 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
+use futures_util::StreamExt as _;
 use raptorgate_velociraptor::{ApiConfig, Driver, GuiConfig, GuiLogin as Login, Options};
 use simulator::{Config, EndpointConfig, GuiConfig as Port, GuiLogin, Permissions, Simulator, Timing};
 use vfs::EndpointId;
-use vfs::backend::{Backend as _, Work};
+use vfs::backend::{Backend as _, EndpointChange, Work};
 
 use crate::support::{Way, assert_equals_disk, noise, path, read_all, run, show_log};
 
@@ -33,7 +35,8 @@ fn config(url: &str, user: &str, password: &str, ca: Option<&Path>) -> GuiConfig
 }
 
 fn through(config: &GuiConfig) -> Driver {
-    Driver::connect_gui(config, Options::default()).unwrap()
+    let options = Options { poll_clients: Duration::from_millis(500), ..Options::default() };
+    Driver::connect_gui(config, options).unwrap()
 }
 
 struct Rig {
@@ -149,6 +152,22 @@ async fn a_certificate_is_as_good_as_a_password() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn another_organisation_is_never_taken_for_the_root() {
+    let rig = Rig::start(gui(GuiLogin::Basic)).await;
+    let driver = rig.driver();
+    let mut changes = driver.endpoints();
+    assert!(matches!(changes.next().await, Some(EndpointChange::Present(_))));
+    assert!(matches!(changes.next().await, Some(EndpointChange::Complete)));
+    rig.simulator.switch_gui_org("raptorgate", "OTEST1");
+    match changes.next().await {
+        Some(EndpointChange::Unreachable { message }) => assert!(message.contains("OTEST1"), "{message}"),
+        other => panic!("no endpoint is gone: {other:?}"),
+    }
+    let report = driver.check().await;
+    assert!(report.problems[0].contains("acl grant raptorgate"), "{report}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_token_that_has_run_out_is_renewed_and_nothing_is_started_twice() {
     let rig = Rig::start(gui(GuiLogin::Basic)).await;
     let driver = rig.driver();
@@ -190,7 +209,7 @@ async fn ends_of_flows_are_asked_for_less_and_less_often() {
     let directory = path(&rig.endpoint, "auto", Path::new("d"));
     let works = vec![Work::List { directory, depth: 0 }];
     let job = driver.submit(&rig.endpoint, crate::support::delivery(works)).await.unwrap().remove(0);
-    let waiting = tokio::time::timeout(std::time::Duration::from_secs(4), crate::support::wait(&driver, &job)).await;
+    let waiting = tokio::time::timeout(Duration::from_secs(4), crate::support::wait(&driver, &job)).await;
     assert!(waiting.is_err(), "queued");
     let asked = rig.simulator.handle().counters().calls_of("GetFlowDetails");
     assert!((5..=30).contains(&asked), "{asked} in four seconds");

@@ -16,6 +16,7 @@ use bytes::Bytes;
 use futures_util::stream::{BoxStream, StreamExt as _};
 use serde_json::json;
 use velociraptor_proto::proto;
+use vfs::Timestamp;
 
 use super::{CallError, CallResult, Facts, Server};
 use crate::gui_config::GuiConfig;
@@ -41,6 +42,22 @@ impl Gui {
     /// Prepares the connections; they are made by the calls.
     pub(crate) fn new(config: &GuiConfig) -> Result<Gui, String> {
         Ok(Gui { exchange: Exchange::new(config)? })
+    }
+
+    /// Who we are, in the root organisation. A user without rights there is silently moved to another organisation, whose endpoints
+    /// must not be taken for those of the root.
+    async fn who(&self) -> CallResult<(proto::ApiUser, Option<Timestamp>)> {
+        let answer = self.exchange.get(WHO, &Query::default(), SHORT).await?;
+        let user: proto::ApiUser = parse::<answer::User, _>(answer.json()?)?;
+        let org = user.interface_traits.as_ref().map_or("", |traits| traits.org.as_str());
+        if !matches!(org, "" | "root") {
+            return Err(CallError::Misconfigured(format!(
+                "the user {} has no rights in the root organisation of the server, only in others such as {org}: grant them with \
+                 `velociraptor --config server.config.yaml acl grant {} --role investigator` on the server",
+                user.username, user.username
+            )));
+        }
+        Ok((user, answer.date()))
     }
 }
 
@@ -104,6 +121,9 @@ impl Server for Gui {
     }
 
     async fn clients(&self, offset: u64, limit: u64) -> CallResult<proto::SearchClientsResponse> {
+        if offset == 0 {
+            self.who().await?;
+        }
         let query = Query::default().with("query", "all").number("offset", offset).number("limit", limit);
         let answer = self.exchange.get("SearchClients", &query, LONG).await?;
         parse::<answer::Clients, _>(answer.json()?)
@@ -117,8 +137,7 @@ impl Server for Gui {
     }
 
     async fn user(&self) -> CallResult<proto::ApiUser> {
-        let answer = self.exchange.get(WHO, &Query::default(), SHORT).await?;
-        parse::<answer::User, _>(answer.json()?)
+        self.who().await.map(|(user, _)| user)
     }
 
     async fn artifacts(&self, names: &[&str]) -> CallResult<Vec<String>> {
@@ -139,8 +158,7 @@ impl Server for Gui {
 
     async fn facts(&self) -> CallResult<Facts> {
         // Only a query tells the version.
-        let answer = self.exchange.get(WHO, &Query::default(), SHORT).await?;
-        Ok(Facts { version: None, time: answer.date() })
+        Ok(Facts { version: None, time: self.who().await?.1 })
     }
 
     fn completions(&self) -> BoxStream<'static, CallResult<Bytes>> {
@@ -152,7 +170,7 @@ impl Server for Gui {
     }
 
     async fn health(&self) -> CallResult<()> {
-        self.exchange.get(WHO, &Query::default(), SHORT).await?.json().map(|_| ())
+        self.who().await.map(|_| ())
     }
 
     fn advice(&self, error: &CallError) -> String {
