@@ -11,6 +11,7 @@ mod shutdown;
 mod state;
 mod terminal;
 mod verb;
+mod way;
 mod wiring;
 
 use std::process::ExitCode;

@@ -22,7 +22,9 @@ mod walk;
 use report::Report;
 
 /// A part of the bench: its name, and what it measures.
-const PARTS: [(&str, fn(&mut Report)); 7] = [
+type Part = (&'static str, fn(&mut Report));
+
+const PARTS: [Part; 7] = [
     ("walk", walk::measure),
     ("person", person::measure),
     ("crowd", crowd::measure),

@@ -4,6 +4,7 @@ use std::io::Write;
 
 use super::*;
 use crate::command_line::Verb;
+use crate::way::WayKeys;
 
 fn parse(arguments: &[&str]) -> Result<CommandLine, String> {
     let arguments = ["raptorgate"].iter().chain(arguments).map(OsString::from);
@@ -36,7 +37,7 @@ fn a_key_in_the_file_is_the_flag_of_the_same_name() {
     let yaml = "# a comment\napi_config: /etc/api_client.yaml\nnfs: [127.0.0.1:2050, '[::1]:2050']\nmax_age: 90s\nwebdav: 8081\n\
                 flows_per_hour: 12\nno-prefetch: true\nno_auth: false\nbytes_per_hour: 1GiB\n";
     let keys = serve(yaml, &[]).unwrap();
-    assert_eq!(keys.api_config.to_str(), Some("/etc/api_client.yaml"));
+    assert_eq!(keys.way.api_config, Some("/etc/api_client.yaml".into()));
     let keys = keys.gateway;
     assert_eq!(keys.nfs, [Listen::At("127.0.0.1:2050".parse().unwrap()), Listen::At("[::1]:2050".parse().unwrap())]);
     assert_eq!(keys.webdav, [Listen::Loopback(8081)]);
@@ -80,7 +81,21 @@ fn a_wrong_value_is_told_with_its_key_and_file() {
 #[test]
 fn an_empty_file_says_nothing() {
     serve("# nothing\n\n", &["--api-config", "x"]).unwrap();
-    assert!(serve("", &[]).unwrap_err().contains("--api-config"));
+    let nothing = serve("", &[]).unwrap().way.find().err().unwrap().to_string();
+    assert!(nothing.contains("--api-config") && nothing.contains("--gui-url"), "{nothing}");
+}
+
+#[test]
+fn there_is_one_way_to_a_server() {
+    let fault = |yaml: &str, flags: &[&str]| serve(yaml, flags).unwrap().way.find().err().unwrap().to_string();
+    assert!(fault("gui_url: https://server:8889/\n", &["--api-config", "x"]).contains("one of them"));
+    assert!(fault("gui_user: gateway\n", &["--api-config", "x"]).contains("--gui-url"));
+    assert!(fault("gui_url: https://server:8889/\n", &[]).contains("--gui-user"));
+    assert!(fault("gui_url: http://server:8889/\ngui_user: gateway\n", &[]).contains("TLS"));
+    let status = serde_json::json!({ "gui_url": "https://server:8889/", "gui_user": "gateway", "gui_ca": null, "gui_key": "/k" });
+    let keys = WayKeys::of_status(&status);
+    assert_eq!((keys.gui_url.as_deref(), keys.gui_user.as_deref()), (Some("https://server:8889/"), Some("gateway")));
+    assert_eq!((keys.gui_ca, keys.gui_key), (None, Some("/k".into())));
 }
 
 #[test]

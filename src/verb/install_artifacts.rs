@@ -1,18 +1,15 @@
 //! `install-artifacts`: our own artifacts on the server, once, by an administrator.
 
-use std::path::PathBuf;
-
 use clap::Args;
-use velociraptor::{ApiConfig, Driver};
 
 use crate::terminal::say;
+use crate::way::WayKeys;
 
-/// See `raptorgate install-artifacts --help`.
+/// See `raptorgate install-artifacts --help`. The user must have the right to write artifacts (ARTIFACT_WRITER).
 #[derive(Debug, Args)]
 pub struct Arguments {
-    /// The file that `velociraptor config api_client` writes, of a user who may write artifacts (ARTIFACT_WRITER)
-    #[arg(long, value_name = "FILE", required_unless_present = "print")]
-    api_config: Option<PathBuf>,
+    #[command(flatten)]
+    way: WayKeys,
     /// Only print the definitions, to read them or to paste them into the GUI
     #[arg(long)]
     print: bool,
@@ -23,15 +20,14 @@ pub struct Arguments {
 /// # Errors
 /// The server cannot be reached, or the user lacks the right.
 pub async fn run(arguments: Arguments) -> anyhow::Result<()> {
-    let (false, Some(file)) = (arguments.print, &arguments.api_config) else {
+    if arguments.print {
         for artifact in velociraptor::artifacts::ALL {
             say(artifact.yaml.trim_end());
             say("---");
         }
         return Ok(());
-    };
-    let driver = Driver::connect(&ApiConfig::load(file)?, velociraptor::Options::default())?;
-    for name in driver.install_artifacts().await? {
+    }
+    for name in arguments.way.find()?.driver.install_artifacts().await? {
         say(&format!("installed {name}"));
     }
     say("a running gateway uses them within a minute");

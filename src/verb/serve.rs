@@ -1,18 +1,17 @@
 //! `serve`: the gateway on a real Velociraptor server.
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
 
 use anyhow::bail;
 use clap::Args;
 use futures_util::StreamExt;
-use serde_json::json;
-use velociraptor::{ApiConfig, CheckReport, Driver};
+use velociraptor::{CheckReport, Driver};
 use vfs::backend::{Backend, EndpointChange};
 
 use crate::announce::{self, Client};
 use crate::configuration::{GatewayKeys, Listen};
 use crate::terminal::say;
+use crate::way::{Way, WayKeys};
 use crate::wiring::{Gateway, Listeners, Prepared};
 use crate::{shutdown, state};
 
@@ -22,9 +21,8 @@ const WEBDAV_PORT: u16 = 8080;
 /// See `raptorgate serve --help`.
 #[derive(Debug, Args)]
 pub struct Arguments {
-    /// The file that `velociraptor config api_client` writes
-    #[arg(long, value_name = "FILE")]
-    pub api_config: PathBuf,
+    #[command(flatten)]
+    pub way: WayKeys,
     #[command(flatten)]
     pub gateway: GatewayKeys,
     /// Print one line of JSON when everything listens
@@ -38,8 +36,7 @@ pub struct Arguments {
 /// If the configuration cannot work: one line that says what to do.
 pub async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let keys = &arguments.gateway;
-    let config = ApiConfig::load(&arguments.api_config)?;
-    let driver = Driver::connect(&config, velociraptor::Options::default())?;
+    let Way { driver, origin } = arguments.way.find()?;
     let state = keys.state.state.clone().unwrap_or_else(state::serve_default);
     let prepared = Prepared::open(&state, keys)?;
     if prepared.knows_endpoints()? {
@@ -54,11 +51,6 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<()> {
         log(&report);
     }
     let listeners = Listeners { nfs: or_port(&keys.nfs, NFS_PORT), webdav: or_port(&keys.webdav, WEBDAV_PORT) };
-    let origin = json!({
-        "simulated": false,
-        "address": config.api_connection_string.trim(),
-        "api_config": std::path::absolute(&arguments.api_config)?,
-    });
     let gateway = prepared.serve(keys, &listeners, driver.clone(), origin).await?;
     if arguments.json {
         // The scripts that read the line want the endpoints in it.

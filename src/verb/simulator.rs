@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use clap::Args;
-use simulator::{Config, EndpointConfig, Simulator, Timing};
+use simulator::{Config, EndpointConfig, GuiConfig, GuiLogin, Simulator, Timing};
 
 use crate::announce::Client;
 use crate::configuration::StateKeys;
@@ -43,6 +43,9 @@ pub struct Arguments {
     /// Where the API listens
     #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:0")]
     listen: SocketAddr,
+    /// Serve the HTTP API of the GUI here too, for `raptorgate serve --gui-url`
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    gui: Option<SocketAddr>,
 }
 
 impl DeploymentKeys {
@@ -107,7 +110,8 @@ pub fn announced(simulator: &Simulator) -> Vec<Client> {
 /// If the deployment cannot start.
 pub async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let state = arguments.state.state.clone().unwrap_or_else(state::demo_default);
-    let config = Config { listen: arguments.listen, ..arguments.deployment.config(&state)? };
+    let gui = arguments.gui.map(|listen| GuiConfig { listen, base_path: String::new(), login: GuiLogin::Basic });
+    let config = Config { listen: arguments.listen, gui, ..arguments.deployment.config(&state)? };
     let simulator = arguments.deployment.start(config).await?;
     let out = &arguments.api_config_out;
     // Written whole or not at all: somebody may be waiting for it.
@@ -118,6 +122,13 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<()> {
         say(&format!("{}  {}  {}", client.client_id, client.hostname, client.os));
     }
     say(&format!("serve it with: raptorgate serve --api-config {}", out.display()));
+    if let (Some(url), Some(password)) = (simulator.gui_url(), simulator.gui_password_file()) {
+        let (password, ca) = (password.display(), simulator.ca());
+        let ca = ca.display();
+        say(&format!(
+            "or with: raptorgate serve --gui-url {url} --gui-user raptorgate --gui-password-file {password} --gui-ca {ca}"
+        ));
+    }
     shutdown::requested().await?;
     simulator.stop().await;
     Ok(())

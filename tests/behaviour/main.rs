@@ -22,6 +22,7 @@ mod provenance;
 mod real_velociraptor;
 mod restart;
 mod small_files;
+mod through_the_gui;
 mod trouble;
 mod verbs;
 mod whole_tree_through_nfs;

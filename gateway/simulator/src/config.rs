@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+use crate::gui::GuiConfig;
 use crate::timing::Timing;
 
 /// A whole deployment: one server and its endpoints.
@@ -12,6 +13,8 @@ pub struct Config {
     pub state: PathBuf,
     /// Where the API listens; port 0 takes a free one (`api_client.yaml` names it).
     pub listen: SocketAddr,
+    /// The GUI's port, if the deployment is to have one.
+    pub gui: Option<GuiConfig>,
     /// The endpoints.
     pub endpoints: Vec<EndpointConfig>,
     /// Timers of every endpoint that has none of its own.
@@ -121,6 +124,7 @@ impl Config {
         Self {
             state: state.to_path_buf(),
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+            gui: None,
             endpoints: Vec::new(),
             timing: Timing::measured(),
             seed: 1,

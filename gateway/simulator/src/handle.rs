@@ -160,6 +160,13 @@ impl Handle {
         Some(matches!(state, State::Finished | State::Error))
     }
 
+    /// Makes all tokens against forged requests invalid that the GUI has given out.
+    pub fn forget_gui_tokens(&self) {
+        if let Some(gui) = &self.shared.gui {
+            gui.forget_tokens();
+        }
+    }
+
     /// Ends all `WatchEvent` streams and event queries; events in between are gone.
     pub fn drop_event_streams(&self) {
         self.shared.deployment.streams.send_modify(|epoch| *epoch += 1);

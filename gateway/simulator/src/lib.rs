@@ -1,4 +1,4 @@
-//! A Velociraptor deployment in one process: a server that speaks the real gRPC API over mutual TLS, and endpoints with
+//! A Velociraptor deployment in one process: a server that speaks the real gRPC API over mutual TLS and the GUI's HTTP API, and endpoints with
 //! real or generated file systems behind it. It behaves like the measured server (`docs/velociraptor-api.md`, the
 //! sections cited throughout), slowness and traps included. It is the everyday test bed and the demo's backend.
 //!
@@ -13,6 +13,7 @@ mod control;
 mod disk;
 mod endpoint;
 mod error;
+mod gui;
 mod handle;
 mod history;
 mod identity;
@@ -27,6 +28,7 @@ mod vql;
 pub use clock::Clock;
 pub use config::{Config, EndpointConfig, Generated, System, Tree};
 pub use error::Error;
+pub use gui::{GuiConfig, GuiLogin};
 pub use handle::{ClientSummary, Handle, UnknownClient};
 pub use identity::users::Permissions;
 pub use server::counters::Counts;

@@ -18,6 +18,7 @@ use crate::control;
 use crate::disk;
 use crate::endpoint::{Endpoint, EndpointParts};
 use crate::error::Error;
+use crate::gui::Gui;
 use crate::handle::{ClientSummary, Handle};
 use crate::history;
 use crate::identity::certificates::Authority;
@@ -49,6 +50,7 @@ pub(crate) struct Shared {
     pub(crate) deployment: Arc<Deployment>,
     pub(crate) connections: Connections,
     pub(crate) troubles: BTreeMap<String, Troubles>,
+    pub(crate) gui: Option<Arc<Gui>>,
     authority: Authority,
     folder: PathBuf,
 }
@@ -88,6 +90,14 @@ impl Simulator {
         let connections = Connections::default();
         let accepted = listener::accept(listener, TlsAcceptor::from(Arc::new(tls)), connections.clone(), &mut tasks);
         let service = Service { deployment: Arc::clone(&deployment) };
+        let gui = match &config.gui {
+            Some(gui) => {
+                let (gui, service) = (gui.clone(), service.clone());
+                let gui = Gui::start(gui, GATEWAY_USER, &folder, service, &authority, connections.clone(), &mut tasks);
+                Some(gui.await?)
+            }
+            None => None,
+        };
         let (stop, mut stopped) = watch::channel(false);
         tasks.spawn(async move {
             let server = tonic::transport::Server::builder().add_service(ApiServer::new(service));
@@ -100,7 +110,7 @@ impl Simulator {
             }
         });
 
-        let shared = Arc::new(Shared { deployment, connections, troubles, authority, folder });
+        let shared = Arc::new(Shared { deployment, connections, troubles, gui, authority, folder });
         let mut this = Self { shared, address, api_config: PathBuf::new(), stop, tasks };
         this.api_config = this.add_api_user(GATEWAY_USER, Permissions::investigator())?;
         let control_path = this.shared.folder.join("control.sock");
@@ -119,6 +129,38 @@ impl Simulator {
     #[must_use]
     pub fn api_config(&self) -> &Path {
         &self.api_config
+    }
+
+    /// Where the GUI is, if the deployment has one: what goes before `app/index.html`.
+    #[must_use]
+    pub fn gui_url(&self) -> Option<String> {
+        self.shared.gui.as_ref().map(|gui| gui.url())
+    }
+
+    /// The file with the GUI's password of the user `raptorgate`, if the deployment has one.
+    #[must_use]
+    pub fn gui_password_file(&self) -> Option<PathBuf> {
+        self.shared.gui.as_ref().map(|gui| gui.password_file().to_path_buf())
+    }
+
+    /// The deployment's CA, PEM: that of the GUI's certificate too.
+    #[must_use]
+    pub fn ca(&self) -> PathBuf {
+        self.shared.folder.join("ca").join("ca.pem")
+    }
+
+    /// Gives a user a password for the GUI, for as long as this deployment runs.
+    pub fn set_gui_password(&self, user: &str, password: &str) {
+        if let Some(gui) = &self.shared.gui {
+            gui.set_password(user, password);
+        }
+    }
+
+    /// From now on the GUI switches this user to another organisation, in which there is no client, without a word.
+    pub fn switch_gui_org(&self, user: &str, org: &str) {
+        if let Some(gui) = &self.shared.gui {
+            gui.switch_org(user, org);
+        }
     }
 
     /// Adds (or changes) an API user and writes its configuration file.

@@ -84,7 +84,7 @@ pub(crate) async fn check(server: &dyn Server, address: &str, clock: &dyn Clock)
         hints: Vec::new(),
     };
     if let Err(error) = server.health().await {
-        report.problems.push(connection_problem(address, &error));
+        report.problems.push(server.advice(&error));
         return report;
     }
     report.reachable = true;
@@ -100,16 +100,20 @@ pub(crate) async fn check(server: &dyn Server, address: &str, clock: &dyn Clock)
             };
         }
         Err(error) => {
-            report.problems.push(user_problem(&error));
+            report.problems.push(match error {
+                CallError::NotFound => server.advice(&error),
+                error => format!("the server does not say who we are: {error}"),
+            });
             return report;
         }
     }
-    judge_rights(&mut report);
+    judge_rights(&mut report, server.tells_ends());
     if report.rights.read_results {
         ask_artifacts(server, &mut report).await;
     }
-    if report.rights.any_query
-        && let Err(error) = ask_version(server, clock, &mut report).await
+    if report.rights.read_results
+        && (report.rights.any_query || !server.tells_ends())
+        && let Err(error) = ask_facts(server, clock, &mut report).await
     {
         report.hints.push(format!("the server's version could not be asked: {error}"));
     }
@@ -123,7 +127,7 @@ pub(crate) async fn check(server: &dyn Server, address: &str, clock: &dyn Clock)
     report
 }
 
-fn judge_rights(report: &mut CheckReport) {
+fn judge_rights(report: &mut CheckReport, tells_ends: bool) {
     let Some(user) = &report.user else { return };
     let grant = |role: &str| format!("velociraptor --config server.config.yaml acl grant {user} --role {role}");
     if !report.rights.read_results {
@@ -140,7 +144,13 @@ fn judge_rights(report: &mut CheckReport) {
             grant("investigator,api")
         ));
     }
-    if !report.rights.any_query {
+    if !tells_ends {
+        report.hints.push(
+            "through the GUI nobody tells of ended flows: they are polled, which is slower and costs the server more than the API \
+             port (--api-config) does"
+                .into(),
+        );
+    } else if !report.rights.any_query {
         report.hints.push(format!(
             "the user {user} may not query (ANY_QUERY): flows are polled, which is slower and costs the server more; \
              `{}` on the server allows it",
@@ -171,99 +181,17 @@ async fn ask_artifacts(server: &dyn Server, report: &mut CheckReport) {
     }
 }
 
-async fn ask_version(server: &dyn Server, clock: &dyn Clock, report: &mut CheckReport) -> CallResult<()> {
+async fn ask_facts(server: &dyn Server, clock: &dyn Clock, report: &mut CheckReport) -> CallResult<()> {
     let before = clock.now();
-    let answers = server.query("SELECT config.version.version AS Version FROM scope()").await?;
-    let stamped = answers.iter().map(|answer| answer.timestamp).find(|time| *time != 0);
-    report.clock_difference = stamped.map(|time| difference(Timestamp::from_micros(time), before));
-    #[derive(serde::Deserialize)]
-    struct Row {
-        #[serde(rename = "Version")]
-        version: Option<String>,
-    }
-    for answer in &answers {
-        let rows: Vec<Row> = serde_json::from_str(&answer.response).unwrap_or_default();
-        if let Some(version) = rows.into_iter().find_map(|row| row.version).filter(|version| !version.is_empty()) {
-            report.server_version = Some(version);
-        }
-    }
+    let facts = server.facts().await?;
+    report.clock_difference = facts.time.map(|time| difference(time, before));
+    report.server_version = facts.version;
     Ok(())
 }
 
 #[allow(clippy::cast_precision_loss)] // seconds of this century
 fn difference(theirs: Timestamp, ours: Timestamp) -> f64 {
     (theirs.seconds - ours.seconds) as f64 + (f64::from(theirs.nanos) - f64::from(ours.nanos)) / 1e9
-}
-
-fn user_problem(error: &CallError) -> String {
-    match error {
-        CallError::NotFound => "the server does not know our user: the certificate alone is not enough; on the server, run \
-             `velociraptor --config server.config.yaml config api_client --name NAME --role investigator,api FILE` as the user \
-             that owns the datastore, and wait 5 minutes or restart the server"
-            .into(),
-        error => format!("the server does not say who we are: {error}"),
-    }
-}
-
-/// The transport's words, in words that say what to do.
-fn connection_problem(address: &str, error: &CallError) -> String {
-    let text = error.to_string();
-    let lower = text.to_ascii_lowercase();
-    let says = |words: &[&str]| words.iter().any(|words| lower.contains(words));
-    if says(&["unknownissuer", "unknown issuer", "badsignature", "invalid peer certificate: other"]) {
-        return format!(
-            "the server at {address} has a certificate of another CA than ca_certificate: is this the api_client.yaml of this \
-             server, and is the port that of the API (8001), not of the frontend or the GUI?"
-        );
-    }
-    if says(&["notvalidforname", "not valid for name"]) {
-        return format!(
-            "the server at {address} has another name than VelociraptorServer in its certificate: is the port that of the API \
-             (8001)? If the deployment has its own server name, add `pinned_server_name: NAME` to the file"
-        );
-    }
-    if says(&["expired"]) {
-        return format!(
-            "a certificate has expired (the server's at {address}, or ours: API certificates last a year): write the file again \
-             with `velociraptor config api_client`, or check this machine's clock"
-        );
-    }
-    if says(&["notvalidyet"]) {
-        return "the server's certificate is not valid yet: check this machine's clock".into();
-    }
-    if says(&[
-        "certificaterequired",
-        "badcertificate",
-        "unknownca",
-        "certificateunknown",
-        "fatal alert",
-        "decrypterror",
-    ]) {
-        return format!("the server at {address} does not accept our certificate: write the file again on this server");
-    }
-    if says(&["connection refused"]) {
-        return format!(
-            "nothing listens at {address}: is the server running, and does its API listen there (API.bind_address, API.bind_port \
-             in server.config.yaml; the default is 127.0.0.1 only)?"
-        );
-    }
-    if says(&["dns", "lookup", "name or service not known", "no such host", "name resolution"]) {
-        return format!("the host of {address} has no address: check api_connection_string in the file");
-    }
-    if says(&["no such file"]) {
-        return format!("there is no socket at {address}: is the server running on this machine?");
-    }
-    if says(&["invalidcontenttype", "corrupt message", "http1", "invalid http", "frame with invalid size"]) {
-        return format!("what listens at {address} does not speak TLS and gRPC: is the port that of the API (8001)?");
-    }
-    match error {
-        CallError::TimedOut => format!("the server at {address} does not answer: is a firewall in between?"),
-        CallError::Unreachable(words) if says(&["timed out", "timeout", "deadline"]) => {
-            format!("the server at {address} does not answer: is a firewall in between? ({words})")
-        }
-        CallError::Unreachable(words) => format!("the server at {address} cannot be reached: {words}"),
-        error => format!("the server at {address} answers strangely: {error}"),
-    }
 }
 
 impl fmt::Display for CheckReport {

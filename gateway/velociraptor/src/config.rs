@@ -194,20 +194,20 @@ fn check_pem(text: &str, key: &str, label: &str) -> Result<(), String> {
 }
 
 #[cfg(unix)]
-fn warn_about_permissions(path: &Path, metadata: &std::fs::Metadata) {
+pub(crate) fn warn_about_permissions(path: &Path, metadata: &std::fs::Metadata) {
     use std::os::unix::fs::PermissionsExt as _;
     let mode = metadata.permissions().mode() & 0o777;
     if mode & 0o077 != 0 {
         tracing::warn!(
             path = %path.display(),
             mode = format!("{mode:03o}"),
-            "the file holds a private key that other users can reach: chmod 600 it"
+            "the file holds a secret that other users can reach: chmod 600 it"
         );
     }
 }
 
 #[cfg(not(unix))]
-fn warn_about_permissions(_path: &Path, _metadata: &std::fs::Metadata) {}
+pub(crate) fn warn_about_permissions(_path: &Path, _metadata: &std::fs::Metadata) {}
 
 #[cfg(test)]
 mod tests {

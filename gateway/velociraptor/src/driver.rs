@@ -21,8 +21,9 @@ use crate::composite;
 use crate::config::ApiConfig;
 use crate::endpoints;
 use crate::flow;
+use crate::gui_config::GuiConfig;
 use crate::held;
-use crate::server::{CallError, Grpc, Server};
+use crate::server::{CallError, Grpc, Gui, Server};
 use crate::watch::Shared;
 
 /// How the driver works.
@@ -46,7 +47,7 @@ impl fmt::Debug for Options {
     }
 }
 
-/// The file of the API client cannot be used.
+/// What was configured cannot be used.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct ConnectError(String);
@@ -80,6 +81,15 @@ impl Driver {
     pub fn connect(config: &ApiConfig, options: Options) -> Result<Driver, ConnectError> {
         let server: Arc<dyn Server> = Arc::new(Grpc::new(config).map_err(ConnectError)?);
         Ok(Driver::over(server, config.api_connection_string.trim(), &config.name, options))
+    }
+
+    /// The same through the GUI of the server, for those whose API port cannot be reached.
+    ///
+    /// # Errors
+    /// If the certificates cannot be used.
+    pub fn connect_gui(config: &GuiConfig, options: Options) -> Result<Driver, ConnectError> {
+        let server: Arc<dyn Server> = Arc::new(Gui::new(config).map_err(ConnectError)?);
+        Ok(Driver::over(server, &config.address(), &config.user(), options))
     }
 
     /// A driver that asks `server`.

@@ -59,6 +59,9 @@ impl Completions {
 
     /// Subscribes, unless that was done: before the first flow is started.
     pub(crate) fn subscribe(&self) {
+        if !self.server.tells_ends() {
+            return;
+        }
         self.task.get_or_init(|| tokio::spawn(follow(self.server.clone(), self.shared.clone())));
     }
 

@@ -1,4 +1,4 @@
-//! The only room that knows Velociraptor: artifacts, flows, tables and the gRPC API of its server (docs/velociraptor-api.md).
+//! The only room that knows Velociraptor: artifacts, flows, tables, and the gRPC and HTTP APIs of its server (docs/velociraptor-api.md).
 //!
 //! [`Driver`] implements [`vfs::backend::Backend`]. Works become flows (`flow`), flows are watched until they end (`watch`), the
 //! rows of their tables (`table`, `row`) become listings (`listing`). Everything speaks to the server through the private trait
@@ -12,6 +12,7 @@ mod driver;
 mod endpoints;
 mod events;
 mod flow;
+mod gui_config;
 mod held;
 mod listing;
 mod row;
@@ -24,3 +25,4 @@ mod watch;
 pub use check::{CheckReport, Installed, Org, Rights};
 pub use config::{ApiConfig, ConfigError};
 pub use driver::{ConnectError, Driver, Options};
+pub use gui_config::{GuiConfig, GuiConfigError, GuiLogin, PASSWORD_VARIABLE};

@@ -2,23 +2,24 @@
 
 mod machine;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::bail;
 use clap::Args;
 use serde_json::{Value, json};
-use velociraptor::{ApiConfig, CheckReport, Driver};
+use velociraptor::CheckReport;
 
 use crate::configuration::StateKeys;
 use crate::control::Control;
 use crate::terminal::say;
+use crate::way::WayKeys;
 
 /// See `raptorgate check --help`.
 #[derive(Debug, Args)]
+#[command(after_help = "Without --api-config and --gui-url, the server of the running gateway is checked.")]
 pub struct Arguments {
-    /// The file that `velociraptor config api_client` writes [default: that of the running gateway]
-    #[arg(long, value_name = "FILE")]
-    api_config: Option<PathBuf>,
+    #[command(flatten)]
+    way: WayKeys,
     #[command(flatten)]
     state: StateKeys,
     /// Print the findings as JSON
@@ -32,11 +33,16 @@ pub struct Arguments {
 /// The first problem.
 pub async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let running = running_gateway(arguments.state.state.as_deref()).await;
-    let named = running.as_ref().and_then(|status| status.pointer("/server/api_config")).and_then(Value::as_str);
-    let Some(file) = arguments.api_config.clone().or_else(|| named.map(PathBuf::from)) else {
-        bail!("no gateway is running here: name the server's file with --api-config FILE");
+    let keys = match &running {
+        Some(status) if arguments.way.is_empty() => WayKeys::of_status(&status["server"]),
+        _ => arguments.way.clone(),
     };
-    let driver = Driver::connect(&ApiConfig::load(&file)?, velociraptor::Options::default())?;
+    if keys.is_empty() {
+        bail!(
+            "no gateway is running here: name the server with --api-config FILE, or its GUI with --gui-url URL and --gui-user NAME"
+        );
+    }
+    let driver = keys.find()?.driver;
     let server = driver.check().await;
     let machine = machine::look(running.as_ref());
     if arguments.json {

@@ -83,8 +83,13 @@ impl Start {
 
     /// `serve` on free ports of the loopback.
     pub fn serve(api_config: &Path, state: &Path) -> Start {
+        Start::serve_by(&[OsStr::new("--api-config"), api_config.as_os_str()], state)
+    }
+
+    /// The same, with the arguments that name the server.
+    pub fn serve_by<S: AsRef<OsStr>>(way: &[S], state: &Path) -> Start {
         let mut start = Start::on("serve", "127.0.0.1", free_port(), free_port(), state);
-        start.arguments.extend([OsStr::new("--api-config").to_owned(), api_config.as_os_str().to_owned()]);
+        start.arguments.extend(way.iter().map(|argument| argument.as_ref().to_owned()));
         start
     }
 

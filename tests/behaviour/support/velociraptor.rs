@@ -21,10 +21,14 @@ pub fn obstacle() -> Option<String> {
     program().is_none().then(|| "no velociraptor on the PATH, and VELOCIRAPTOR_BIN is not set".to_owned())
 }
 
+/// Of the user `gateway` in the GUI.
+const PASSWORD: &str = "pass word: ü";
+
 /// A server and one client, which is this machine.
 pub struct Velociraptor {
     program: PathBuf,
     processes: Vec<Child>,
+    gui_port: u16,
     /// The client's id.
     pub client_id: String,
     // Last: removed after the processes have ended.
@@ -36,7 +40,8 @@ impl Velociraptor {
     pub fn start() -> Velociraptor {
         let program = program().expect("asked for an obstacle before");
         let folder = tempfile::Builder::new().prefix("raptorgate-velociraptor-").tempdir().unwrap();
-        let mut velociraptor = Velociraptor { program, processes: Vec::new(), client_id: String::new(), folder };
+        let mut velociraptor =
+            Velociraptor { program, processes: Vec::new(), gui_port: free_port(), client_id: String::new(), folder };
         velociraptor.configure();
         velociraptor.spawn("server.config.yaml", "frontend");
         velociraptor.spawn("client.config.yaml", "client");
@@ -49,6 +54,20 @@ impl Velociraptor {
         self.path("gateway.yaml")
     }
 
+    /// The arguments that name this server by its GUI.
+    pub fn gui_arguments(&self) -> Vec<String> {
+        let config = fs::read_to_string(self.api_config()).unwrap();
+        let ca = config.lines().skip_while(|line| !line.starts_with("ca_certificate"));
+        let ca: Vec<&str> = ca.skip(1).take_while(|line| line.starts_with(' ')).map(str::trim).collect();
+        fs::write(self.path("ca.pem"), ca.join("\n")).unwrap();
+        fs::write(self.path("password"), PASSWORD).unwrap();
+        let (password, ca) = (self.text_path("password"), self.text_path("ca.pem"));
+        let url = format!("https://localhost:{}/app/index.html#/dashboard", self.gui_port);
+        ["--gui-url", &url, "--gui-user", "gateway", "--gui-password-file", &password, "--gui-ca", &ca]
+            .map(String::from)
+            .to_vec()
+    }
+
     /// Rows of a query, as the server's administrator.
     pub fn query(&self, query: &str) -> Vec<Value> {
         let rows = self.run(&["--api_config", &self.text_path("admin.yaml"), "query", query, "--format", "jsonl"]);
@@ -59,7 +78,8 @@ impl Velociraptor {
         for folder in ["datastore", "logs", "client"] {
             fs::create_dir(self.path(folder)).unwrap();
         }
-        let (frontend, api, gui, monitoring) = (free_port(), free_port(), free_port(), free_port());
+        let (frontend, api, monitoring) = (free_port(), free_port(), free_port());
+        let gui = self.gui_port;
         let merge = json!({
             "Client": {
                 "server_urls": [format!("https://localhost:{frontend}/")],
@@ -82,6 +102,8 @@ impl Velociraptor {
         let of_server = ["--config", &self.text_path("server.config.yaml")];
         let client = self.run(&[&of_server[..], &["config", "client"]].concat()).stdout;
         fs::write(self.path("client.config.yaml"), client).unwrap();
+        let of_gui = ["user", "add", "gateway", PASSWORD, "--role", "investigator,api"];
+        self.run(&[&of_server[..], &of_gui].concat());
         for (name, role) in [("gateway", "investigator,api"), ("admin", "administrator,api"), ("nobody", "")] {
             let file = self.text_path(&format!("{name}.yaml"));
             let role = if role.is_empty() { &[][..] } else { &["--role", role][..] };

@@ -70,6 +70,20 @@ impl Authority {
 
     /// The server's TLS settings: TLS 1.3, a client certificate of our CA is a must, ALPN `h2` (§1.3).
     pub(crate) fn server_config(&self) -> Result<rustls::ServerConfig, Error> {
+        self.tls(true, &[&rustls::version::TLS13], b"h2")
+    }
+
+    /// The same for the GUI, where a certificate may be asked for, or not at all (§10).
+    pub(crate) fn gui_config(&self, ask_for_certificate: bool) -> Result<rustls::ServerConfig, Error> {
+        self.tls(ask_for_certificate, rustls::DEFAULT_VERSIONS, b"http/1.1")
+    }
+
+    fn tls(
+        &self,
+        ask_for_certificate: bool,
+        versions: &[&'static rustls::SupportedProtocolVersion],
+        protocol: &[u8],
+    ) -> Result<rustls::ServerConfig, Error> {
         let identity = self.server_identity()?;
         let chain: Vec<CertificateDer<'static>> = CertificateDer::pem_slice_iter(identity.certificate.as_bytes())
             .collect::<Result<_, _>>()
@@ -81,17 +95,20 @@ impl Authority {
         let mut roots = rustls::RootCertStore::empty();
         roots.add(anchor).map_err(|reason| Error::Certificate(reason.to_string()))?;
         let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let verifier =
+        let verifier = if ask_for_certificate {
             rustls::server::WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider))
                 .build()
-                .map_err(|reason| Error::Certificate(reason.to_string()))?;
+                .map_err(|reason| Error::Certificate(reason.to_string()))?
+        } else {
+            rustls::server::WebPkiClientVerifier::no_client_auth()
+        };
         let mut config = rustls::ServerConfig::builder_with_provider(provider)
-            .with_protocol_versions(&[&rustls::version::TLS13])
+            .with_protocol_versions(versions)
             .map_err(|reason| Error::Certificate(reason.to_string()))?
             .with_client_cert_verifier(verifier)
             .with_single_cert(chain, key)
             .map_err(|reason| Error::Certificate(reason.to_string()))?;
-        config.alpn_protocols = vec![b"h2".to_vec()];
+        config.alpn_protocols = vec![protocol.to_vec()];
         Ok(config)
     }
 

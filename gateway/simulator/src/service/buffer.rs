@@ -48,7 +48,7 @@ impl Service {
     }
 
     /// The object at a full file store path; `None` for a directory.
-    fn open_object(&self, client_id: &str, components: &[String]) -> Result<Option<Reader>, Status> {
+    pub(crate) fn open_object(&self, client_id: &str, components: &[String]) -> Result<Option<Reader>, Status> {
         let Some(first) = components.first() else {
             return Err(Status::invalid_argument("Invalid pathspec"));
         };

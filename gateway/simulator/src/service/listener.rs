@@ -74,6 +74,13 @@ impl Connections {
     }
 }
 
+impl Connection {
+    /// Who is at the other end.
+    pub(crate) fn peer(&self) -> &Peer {
+        &self.peer
+    }
+}
+
 impl Drop for Connection {
     fn drop(&mut self) {
         self.connections.forget(self.id);

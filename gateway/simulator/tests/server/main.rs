@@ -7,7 +7,7 @@ mod custom_artifacts;
 mod downloads;
 mod faults;
 mod generated;
-
+mod gui;
 mod identity;
 mod listing;
 mod query;

@@ -1,7 +1,7 @@
 //! The Velociraptor server API on the wire: messages, client and server of `velociraptor.proto`.
 //!
-//! `generated.rs` is never edited; `cargo run -p raptorgate-velociraptor-proto --example regenerate` writes it anew,
-//! without protoc. TLS is a feature of tonic that the users of this crate choose.
+//! `generated.rs` and `descriptors.bin` are never edited; `cargo run -p raptorgate-velociraptor-proto --example regenerate`
+//! writes them anew, without protoc. TLS is a feature of tonic that the users of this crate choose.
 
 /// The protobuf package `proto`: messages, [`proto::api_client::ApiClient`] and [`proto::api_server::ApiServer`].
 #[allow(
@@ -16,3 +16,6 @@
 pub mod proto {
     include!("generated.rs");
 }
+
+/// The messages by their names: a `google.protobuf.FileDescriptorSet`, for those who map them to JSON.
+pub const DESCRIPTORS: &[u8] = include_bytes!("descriptors.bin");

@@ -4,6 +4,18 @@
 use std::path::Path;
 
 #[test]
+fn committed_descriptors_equal_what_the_proto_file_generates() {
+    let room = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut compiler = protox::Compiler::new([room]).unwrap();
+    let fresh = compiler.open_file("velociraptor.proto").unwrap().include_imports(true).file_descriptor_set();
+    let fresh = prost::Message::encode_to_vec(&fresh);
+    assert!(
+        fresh == raptorgate_velociraptor_proto::DESCRIPTORS,
+        "run `cargo run -p raptorgate-velociraptor-proto --example regenerate`"
+    );
+}
+
+#[test]
 fn committed_code_equals_what_the_proto_file_generates() {
     let room = Path::new(env!("CARGO_MANIFEST_DIR"));
     let folder = tempfile::tempdir().unwrap();

@@ -27,6 +27,12 @@ pub(crate) enum CallError {
     /// The answer is longer than our limit.
     #[error("the answer of the Velociraptor server is too long")]
     TooLong,
+    /// Our configuration does not fit the server: one sentence that says what to do.
+    #[error("{0}")]
+    Misconfigured(String),
+    /// This transport has no such call.
+    #[error("the Velociraptor server does not offer it this way")]
+    Unsupported,
     /// Everything else: `UNAVAILABLE` is what the server says for most of its own errors.
     #[error("the Velociraptor server failed: {0}")]
     Failed(String),

@@ -11,7 +11,7 @@ use futures_util::stream::BoxStream;
 use tokio::sync::broadcast;
 use velociraptor_proto::proto;
 
-use super::{CallError, CallResult, Server};
+use super::{CallError, CallResult, Facts, Server};
 
 /// Tables by flow and by source or type.
 type Tables = HashMap<(String, String), proto::GetTableResponse>;
@@ -189,9 +189,9 @@ impl Server for FakeServer {
         self.called("install")
     }
 
-    async fn query(&self, _vql: &str) -> CallResult<Vec<proto::VqlResponse>> {
-        self.called("query")?;
-        Ok(Vec::new())
+    async fn facts(&self) -> CallResult<Facts> {
+        self.called("facts")?;
+        Ok(Facts::default())
     }
 
     fn completions(&self) -> BoxStream<'static, CallResult<Bytes>> {
@@ -210,6 +210,10 @@ impl Server for FakeServer {
 
     async fn health(&self) -> CallResult<()> {
         self.called("health")
+    }
+
+    fn advice(&self, error: &CallError) -> String {
+        error.to_string()
     }
 }
 

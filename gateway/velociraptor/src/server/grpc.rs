@@ -9,14 +9,16 @@ use tonic::transport::Channel;
 use tonic::{Code, Request, Status};
 use velociraptor_proto::proto;
 use velociraptor_proto::proto::api_client::ApiClient;
+use vfs::Timestamp;
 
-use super::{CallError, CallResult, Server, channel};
+use super::{CallError, CallResult, Facts, Server, channel};
 use crate::config::ApiConfig;
 
 /// A VFS client over one shared connection.
 #[derive(Clone)]
 pub(crate) struct Grpc {
     api: ApiClient<Channel>,
+    address: String,
 }
 
 /// For calls that answer from the server's memory.
@@ -32,7 +34,7 @@ impl Grpc {
         let api = ApiClient::new(channel::channel(config)?)
             .max_decoding_message_size(config.receive_limit())
             .max_encoding_message_size(4 << 20);
-        Ok(Grpc { api })
+        Ok(Grpc { api, address: config.api_connection_string.trim().to_owned() })
     }
 }
 
@@ -164,9 +166,10 @@ impl Server for Grpc {
         Ok(())
     }
 
-    async fn query(&self, vql: &str) -> CallResult<Vec<proto::VqlResponse>> {
+    async fn facts(&self) -> CallResult<Facts> {
+        let query = "SELECT config.version.version AS Version FROM scope()";
         let request = proto::VqlCollectorArgs {
-            query: vec![proto::VqlRequest { vql: vql.to_owned(), name: "raptorgate".into() }],
+            query: vec![proto::VqlRequest { vql: query.to_owned(), name: "raptorgate".into() }],
             max_row: 1000,
             max_wait: 1,
             timeout: SHORT.as_secs(),
@@ -174,7 +177,10 @@ impl Server for Grpc {
         };
         let mut api = self.api.clone();
         let answers = api.query(with_deadline(request, SHORT)).await?.into_inner();
-        Ok(answers.take(MAX_QUERY_MESSAGES).try_collect().await?)
+        let answers: Vec<proto::VqlResponse> = answers.take(MAX_QUERY_MESSAGES).try_collect().await?;
+        let stamped = answers.iter().map(|answer| answer.timestamp).find(|time| *time != 0);
+        let version = answers.iter().find_map(|answer| version(&answer.response));
+        Ok(Facts { version, time: stamped.map(Timestamp::from_micros) })
     }
 
     fn completions(&self) -> BoxStream<'static, CallResult<Bytes>> {
@@ -200,4 +206,19 @@ impl Server for Grpc {
             Err(_) => Err(CallError::TimedOut),
         }
     }
+
+    fn advice(&self, error: &CallError) -> String {
+        super::advice::advice(&self.address, error)
+    }
+}
+
+/// The version in the rows of an answer.
+fn version(rows: &str) -> Option<String> {
+    #[derive(serde::Deserialize)]
+    struct Row {
+        #[serde(rename = "Version")]
+        version: Option<String>,
+    }
+    let rows: Vec<Row> = serde_json::from_str(rows).unwrap_or_default();
+    rows.into_iter().find_map(|row| row.version).filter(|version| !version.is_empty())
 }

@@ -1,23 +1,36 @@
 //! What the driver asks of a Velociraptor server: a private trait, so that the transport is one choice in one place.
 //!
-//! [`grpc::Grpc`] implements it. The GUI's HTTP API (docs/velociraptor-api.md §10) would be a second implementation (D38).
+//! [`Grpc`] is the API port, [`Gui`] the HTTP API of the GUI for servers whose API port cannot be reached (D38).
 
+mod advice;
 mod channel;
 mod failure;
 #[cfg(test)]
 pub(crate) mod fake;
 mod grpc;
+mod http;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::stream::BoxStream;
 use velociraptor_proto::proto;
+use vfs::Timestamp;
 
 pub(crate) use failure::CallError;
 pub(crate) use grpc::Grpc;
+pub(crate) use http::Gui;
 
 /// Result of one call.
 pub(crate) type CallResult<T> = Result<T, CallError>;
+
+/// What the server says of itself.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Facts {
+    /// Its version.
+    pub(crate) version: Option<String>,
+    /// What time it is there.
+    pub(crate) time: Option<Timestamp>,
+}
 
 /// The calls, in the server's own words. Every call has a deadline.
 #[async_trait]
@@ -46,10 +59,16 @@ pub(crate) trait Server: Send + Sync + 'static {
     async fn artifacts(&self, names: &[&str]) -> CallResult<Vec<String>>;
     /// Installs an artifact from its definition.
     async fn install(&self, yaml: &str) -> CallResult<()>;
-    /// All messages that a VQL query gives (§6.5).
-    async fn query(&self, vql: &str) -> CallResult<Vec<proto::VqlResponse>>;
+    /// Version and clock, as far as we may know them.
+    async fn facts(&self) -> CallResult<Facts>;
     /// Ends of flows, for as long as the server sends them (§6.3): one JSON object each.
     fn completions(&self) -> BoxStream<'static, CallResult<Bytes>>;
-    /// Whether the server answers at all: needs no right, only a certificate of its CA.
+    /// Whether [`Server::completions`] can give anything: else flows are polled.
+    fn tells_ends(&self) -> bool {
+        true
+    }
+    /// Whether the server answers at all and takes us for somebody.
     async fn health(&self) -> CallResult<()>;
+    /// What a user has to do about the failure of [`Server::health`] or [`Server::user`]: one sentence.
+    fn advice(&self, error: &CallError) -> String;
 }

@@ -6,17 +6,22 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
-use raptorgate_velociraptor::{Driver, Options};
+use raptorgate_velociraptor::{ApiConfig, Driver, GuiConfig, GuiLogin, Options};
 use tokio::time::Instant;
 use vfs::backend::{Backend as _, Cause, EndpointChange, Failure, Listed, Outcome, Work};
 use vfs::{EndpointId, EndpointPath, ErrorKind, FileType, System};
 
-use crate::rig::{Rig, binary};
-use crate::support::{assert_equals_disk, assert_ranges, delivery, noise, path, read_all, run, show_log, submit, wait};
+use crate::rig::{PASSWORD, Rig, binary};
+use crate::support::{
+    Way, assert_equals_disk, assert_ranges, delivery, noise, path, read_all, run, show_log, submit, wait,
+};
 
-fn driver(rig: &Rig, user: &str) -> Driver {
+fn driver(rig: &Rig, way: Way, user: &str) -> Driver {
     let options = Options { poll_clients: Duration::from_millis(500), ..Options::default() };
-    Driver::connect(&rig.api_config(user), options).unwrap()
+    match way {
+        Way::Grpc => Driver::connect(&rig.api_config(user), options).unwrap(),
+        Way::Gui => Driver::connect_gui(&rig.gui_config(user, PASSWORD), options).unwrap(),
+    }
 }
 
 async fn until_reachable(driver: &Driver) {
@@ -79,16 +84,25 @@ fn deep_tree(root: &Path, directories: usize, files: usize) -> (PathBuf, Vec<Pat
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn real_server() {
+async fn real_server_through_its_api_port() {
+    real_server(Way::Grpc).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn real_server_through_its_gui() {
+    real_server(Way::Gui).await;
+}
+
+async fn real_server(way: Way) {
     let Some(binary) = binary() else {
         println!("skipped: no velociraptor binary in VELOCIRAPTOR_BIN or the PATH");
         return;
     };
     show_log();
     let mut rig = Rig::start(binary);
-    let gateway = driver(&rig, "gateway");
+    let gateway = driver(&rig, way, "gateway");
     until_reachable(&gateway).await;
-    check_tells_what_is_wrong(&rig).await;
+    check_tells_what_is_wrong(&rig, way).await;
 
     rig.start_client();
     let endpoint = first_endpoint(&gateway).await;
@@ -101,37 +115,65 @@ async fn real_server() {
     listings(&gateway, &endpoint, &small).await;
     deep_listings(&gateway, &endpoint, &rig).await;
     contents(&gateway, &endpoint, &rig).await;
-    lists_of_works(&gateway, &driver(&rig, "admin"), &endpoint, &rig).await;
-    poor_users(&rig, &endpoint, &small).await;
+    lists_of_works(&gateway, &driver(&rig, way, "admin"), &endpoint, &rig, way).await;
+    poor_users(&rig, way, &endpoint, &small).await;
 }
 
-async fn check_tells_what_is_wrong(rig: &Rig) {
-    let report = driver(rig, "gateway").check().await;
+async fn check_tells_what_is_wrong(rig: &Rig, way: Way) {
+    let report = driver(rig, way, "gateway").check().await;
     assert!(report.is_usable(), "{report}");
     assert_eq!(report.user.as_deref(), Some("gateway"));
     assert!(report.rights.read_results && report.rights.collect_client && report.rights.any_query);
-    assert!(report.server_version.as_deref().unwrap().starts_with("0."), "{report}");
     assert!(report.clock_difference.unwrap().abs() < 5.0, "{report}");
     assert!(report.orgs.iter().any(|org| org.id == "root"), "{report}");
     println!("{report}");
+    let reader = driver(rig, way, "reader").check().await;
+    assert!(reader.is_usable() && !reader.rights.collect_client, "{reader}");
+    match way {
+        Way::Grpc => {
+            assert!(report.server_version.as_deref().unwrap().starts_with("0."), "{report}");
+            check_of_the_api_port(rig).await;
+        }
+        Way::Gui => check_of_the_gui(rig).await,
+    }
+}
 
-    let report = driver(rig, "reader").check().await;
-    assert!(report.is_usable() && !report.rights.collect_client, "{report}");
-    let report = driver(rig, "nobody").check().await;
+async fn check_of_the_api_port(rig: &Rig) {
+    let report = driver(rig, Way::Grpc, "nobody").check().await;
     assert!(report.reachable && report.problems[0].contains("does not know our user"), "{report}");
+    let problem = async |config: &ApiConfig| {
+        let report = Driver::connect(config, Options::default()).unwrap().check().await;
+        report.problems.first().cloned().unwrap_or_default()
+    };
+    let good = rig.api_config("gateway");
+    let config = ApiConfig { pinned_server_name: "Other".into(), ..good.clone() };
+    assert!(problem(&config).await.contains("another name"));
+    let config = ApiConfig { ca_certificate: good.client_cert.clone(), ..good.clone() };
+    assert!(problem(&config).await.contains("another CA"));
+    let config = ApiConfig { api_connection_string: "127.0.0.1:9".into(), ..good };
+    assert!(problem(&config).await.contains("nothing listens"));
+}
 
-    let mut config = rig.api_config("gateway");
-    config.pinned_server_name = "Other".into();
-    let report = Driver::connect(&config, Options::default()).unwrap().check().await;
-    assert!(report.problems[0].contains("another name"), "{report}");
-    let mut config = rig.api_config("gateway");
-    config.ca_certificate = config.client_cert.clone();
-    let report = Driver::connect(&config, Options::default()).unwrap().check().await;
-    assert!(report.problems[0].contains("another CA"), "{report}");
-    let mut config = rig.api_config("gateway");
-    config.api_connection_string = "127.0.0.1:9".into();
-    let report = Driver::connect(&config, Options::default()).unwrap().check().await;
-    assert!(report.problems[0].contains("nothing listens"), "{report}");
+async fn check_of_the_gui(rig: &Rig) {
+    let problem = async |config: GuiConfig| {
+        let report = Driver::connect_gui(&config, Options::default()).unwrap().check().await;
+        println!("{}", report.problems.first().map_or("no problem", String::as_str));
+        report.problems.first().cloned().unwrap_or_default()
+    };
+    assert!(problem(rig.gui_config("gateway", "wrong")).await.contains("password of the user gateway"));
+    assert!(problem(rig.gui_config("stranger", PASSWORD)).await.contains("password of the user stranger"));
+    assert!(problem(rig.gui_config("powerless", PASSWORD)).await.contains("acl grant powerless"));
+    let at = |url: &str, ca: Option<&Path>| {
+        let login = GuiLogin { user: Some("gateway".into()), ..GuiLogin::default() };
+        GuiConfig::load(url, &login, Some(PASSWORD.into()), ca).unwrap()
+    };
+    let ca = rig.root().join("ca.pem");
+    assert!(problem(at(&rig.gui_url(), None)).await.contains("--gui-ca FILE"));
+    assert!(problem(at(&format!("{}velo/", rig.gui_url()), Some(&ca))).await.contains("base path is /;"));
+    assert!(problem(at("https://localhost:9/", Some(&ca))).await.contains("nothing listens"));
+    let other = rig.root().join("other.pem");
+    fs::write(&other, rig.api_config("gateway").client_cert).unwrap();
+    assert!(problem(at(&rig.gui_url(), Some(&other))).await.contains("not of the CA"));
 }
 
 async fn listings(gateway: &Driver, endpoint: &EndpointId, small: &Path) {
@@ -288,7 +330,7 @@ async fn contents(gateway: &Driver, endpoint: &EndpointId, rig: &Rig) {
     assert_eq!(gateway.read(&nowhere, 0, 10).await.unwrap_err().kind(), ErrorKind::Absent);
 }
 
-async fn lists_of_works(gateway: &Driver, admin: &Driver, endpoint: &EndpointId, rig: &Rig) {
+async fn lists_of_works(gateway: &Driver, admin: &Driver, endpoint: &EndpointId, rig: &Rig, way: Way) {
     let capabilities = gateway.capabilities(endpoint).await.unwrap();
     assert!(capabilities.collect && !capabilities.list_many && !capabilities.fetch_many && !capabilities.ranges);
     assert_eq!(gateway.install_artifacts().await.unwrap_err().kind(), ErrorKind::Denied);
@@ -310,7 +352,7 @@ async fn lists_of_works(gateway: &Driver, admin: &Driver, endpoint: &EndpointId,
 
     let files = ["ten.bin", "missing", "small.bin"].map(|name| path(endpoint, "auto", &top.join("files").join(name)));
     // What the server can do is asked once a minute.
-    let seen = run(&driver(rig, "gateway"), endpoint, Work::Fetch { files: files.to_vec() }).await;
+    let seen = run(&driver(rig, way, "gateway"), endpoint, Work::Fetch { files: files.to_vec() }).await;
     assert_eq!(seen.fetched.len(), 3);
     for (fetched, name) in seen.fetched.iter().zip(["ten.bin", "missing", "small.bin"]) {
         assert_eq!(fetched.file.name(), Some(name));
@@ -339,14 +381,14 @@ async fn lists_of_works(gateway: &Driver, admin: &Driver, endpoint: &EndpointId,
     assert!(seen.fetched[0].content.is_err() && seen.fetched[0].range.is_none());
 }
 
-async fn poor_users(rig: &Rig, endpoint: &EndpointId, small: &Path) {
+async fn poor_users(rig: &Rig, way: Way, endpoint: &EndpointId, small: &Path) {
     let directory = path(endpoint, "auto", small);
     let work = Work::List { directory: directory.clone(), depth: 0 };
-    let reader = driver(rig, "reader");
+    let reader = driver(rig, way, "reader");
     assert_eq!(reader.submit(endpoint, delivery(vec![work.clone()])).await.unwrap_err().kind(), ErrorKind::Denied);
     assert_equals_disk(&reader.held(&directory).await.unwrap().unwrap().rows, small);
 
-    let plain = driver(rig, "plain");
+    let plain = driver(rig, way, "plain");
     let begun = Instant::now();
     let job = submit(&plain, endpoint, work.clone()).await;
     let (first, second) = tokio::join!(wait(&plain, &job), wait(&plain, &job));
@@ -356,7 +398,7 @@ async fn poor_users(rig: &Rig, endpoint: &EndpointId, small: &Path) {
     }
 
     // A process that starts later sees the same.
-    let later = driver(rig, "plain");
+    let later = driver(rig, way, "plain");
     let seen = wait(&later, &job).await;
     assert_equals_disk(&seen.only_listing().rows, small);
     assert_eq!(&*seen.only_listing().observation.by, "alice");

@@ -5,14 +5,18 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use raptorgate_velociraptor::ApiConfig;
+use raptorgate_velociraptor::{ApiConfig, GuiConfig, GuiLogin};
 
 /// The running processes; they end with it.
 pub struct Rig {
     directory: tempfile::TempDir,
     binary: PathBuf,
+    gui: u16,
     processes: Vec<Child>,
 }
+
+/// What all users of the GUI have.
+pub const PASSWORD: &str = "pass word: ü";
 
 /// The binary: `VELOCIRAPTOR_BIN`, or `velociraptor` in the PATH.
 pub fn binary() -> Option<PathBuf> {
@@ -30,7 +34,7 @@ fn free_ports<const N: usize>() -> [u16; N] {
 
 impl Rig {
     /// Starts the server. Its users: `gateway` (investigator, api), `admin` (administrator, api), `plain` (READ_RESULTS and
-    /// COLLECT_CLIENT only), `reader` (READ_RESULTS), `nobody` (a certificate without a user).
+    /// COLLECT_CLIENT only), `reader` (READ_RESULTS), `nobody` (a certificate without a user), `powerless` (a password, no right).
     pub fn start(binary: PathBuf) -> Rig {
         let directory = tempfile::tempdir().unwrap();
         let [frontend, api, gui, monitoring] = free_ports();
@@ -53,15 +57,20 @@ impl Rig {
             "defaults": {"acl_lru_timeout_sec": 5},
         });
         std::fs::write(root.join("merge.json"), merge.to_string()).unwrap();
-        let mut rig = Rig { directory, binary, processes: Vec::new() };
+        let mut rig = Rig { directory, binary, gui, processes: Vec::new() };
         let server = rig.tool(&["config", "generate", "--merge_file", &at("merge.json")]);
         std::fs::write(rig.file("server.config.yaml"), server).unwrap();
         let client = rig.server_tool(&["config", "client"]);
         std::fs::write(rig.file("client.config.yaml"), client).unwrap();
         rig.server_tool(&["user", "add", "root", "secret", "--role", "administrator"]);
         for (name, role) in [("gateway", "investigator,api"), ("admin", "administrator,api"), ("reader", "reader")] {
+            rig.server_tool(&["user", "add", name, PASSWORD, "--role", role]);
             rig.server_tool(&["config", "api_client", "--name", name, "--role", role, &at(&format!("{name}.yaml"))]);
         }
+        for name in ["plain", "powerless"] {
+            rig.server_tool(&["user", "add", name, PASSWORD, "--role", "reader"]);
+        }
+        rig.server_tool(&["acl", "grant", "powerless", "{}"]);
         rig.server_tool(&["config", "api_client", "--name", "plain", "--role", "reader", &at("plain.yaml")]);
         rig.server_tool(&["acl", "grant", "plain", r#"{"read_results":true,"collect_client":true}"#]);
         rig.server_tool(&["config", "api_client", "--name", "nobody", &at("nobody.yaml")]);
@@ -78,6 +87,18 @@ impl Rig {
     /// The API client file of a user.
     pub fn api_config(&self, user: &str) -> ApiConfig {
         ApiConfig::load(&self.file(&format!("{user}.yaml"))).unwrap()
+    }
+
+    /// The GUI for a user, with the deployment's own CA.
+    pub fn gui_config(&self, user: &str, password: &str) -> GuiConfig {
+        let ca = self.root().join("ca.pem");
+        std::fs::write(&ca, self.api_config("gateway").ca_certificate).unwrap();
+        let login = GuiLogin { user: Some(user.to_owned()), ..GuiLogin::default() };
+        GuiConfig::load(&self.gui_url(), &login, Some(password.to_owned()), Some(&ca)).unwrap()
+    }
+
+    pub fn gui_url(&self) -> String {
+        format!("https://localhost:{}/", self.gui)
     }
 
     pub fn root(&self) -> &Path {

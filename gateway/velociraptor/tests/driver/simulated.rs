@@ -5,37 +5,47 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
-use raptorgate_velociraptor::{ApiConfig, Driver, Options};
-use simulator::{Config, EndpointConfig, Handle, Permissions, Simulator, Timing};
+use raptorgate_velociraptor::Driver;
+use simulator::{Config, EndpointConfig, GuiLogin, Handle, Permissions, Simulator, Timing};
 use vfs::backend::{Backend as _, Cause, Failure, JobEvent, Outcome, Work};
 use vfs::{EndpointId, ErrorKind};
 
-use crate::support::{assert_equals_disk, assert_ranges, noise, path, read_all, run, show_log, submit, wait};
+use crate::gui::{connect, gui};
+use crate::support::{Way, assert_equals_disk, assert_ranges, noise, path, read_all, run, show_log, submit, wait};
 
 struct Rig {
     simulator: Simulator,
     handle: Handle,
+    way: Way,
     driver: Driver,
     endpoint: EndpointId,
     root: tempfile::TempDir,
     _state: tempfile::TempDir,
 }
 
-fn connect(config: &Path) -> Driver {
-    Driver::connect(&ApiConfig::load(config).unwrap(), Options::default()).unwrap()
-}
-
 impl Rig {
-    async fn start(timing: Timing) -> Rig {
+    async fn start(way: Way, timing: Timing) -> Rig {
         show_log();
         let (root, state) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         let mut config = Config::new(state.path());
         config.timing = timing;
+        config.gui = (way == Way::Gui).then(|| gui(GuiLogin::Basic));
         config.endpoints = vec![EndpointConfig::directory("host1", root.path())];
         let simulator = Simulator::start(config).await.unwrap();
-        let driver = connect(simulator.api_config());
+        let driver = connect(&simulator, way, "raptorgate", simulator.api_config());
         let endpoint = EndpointId::root_org(simulator.clients()[0].client_id.as_str());
-        Rig { handle: simulator.handle(), simulator, driver, endpoint, root, _state: state }
+        Rig { handle: simulator.handle(), simulator, way, driver, endpoint, root, _state: state }
+    }
+
+    /// A driver of its own for a user with these rights.
+    fn user(&self, name: &str, permissions: Permissions) -> Driver {
+        let file = self.simulator.add_api_user(name, permissions).unwrap();
+        connect(&self.simulator, self.way, name, &file)
+    }
+
+    /// A driver that has asked nothing yet.
+    fn another(&self) -> Driver {
+        connect(&self.simulator, self.way, "raptorgate", self.simulator.api_config())
     }
 
     /// A directory on the endpoint's disk and its path there: the endpoint shows `root` as `/`.
@@ -56,9 +66,39 @@ fn fill(directory: &Path, files: usize) {
     }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_directory_and_a_file_come_as_they_are() {
-    let rig = Rig::start(Timing::instant()).await;
+/// Proves each sentence over both ways to the server.
+macro_rules! both_ways {
+    ($($sentence:ident,)*) => {
+        mod over_grpc {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $sentence() {
+                super::$sentence(crate::support::Way::Grpc).await;
+            })*
+        }
+        mod through_the_gui {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $sentence() {
+                super::$sentence(crate::support::Way::Gui).await;
+            })*
+        }
+    };
+}
+
+both_ways! {
+    a_directory_and_a_file_come_as_they_are,
+    a_failed_refresh_leaves_the_servers_good_listing_alone,
+    old_servers_and_odd_rows_are_understood,
+    a_big_directory_comes_in_pages_that_fit,
+    a_deep_listing_equals_the_disk,
+    lost_and_failed_flows_are_told_apart,
+    an_endpoint_that_is_away_gets_its_work_when_it_is_back,
+    a_server_that_restarts_is_waited_for,
+    lists_of_works_need_our_artifacts_and_then_are_one_flow,
+    directories_of_a_long_flow_are_told_while_it_runs,
+}
+
+async fn a_directory_and_a_file_come_as_they_are(way: Way) {
+    let rig = Rig::start(way, Timing::instant()).await;
     let (on_disk, directory) = rig.directory("evidence");
     for name in ["a", "quote\"d", "new\nline", " space ", "ünï", "true", "{json}"] {
         fs::write(on_disk.join(name), name).unwrap();
@@ -78,9 +118,8 @@ async fn a_directory_and_a_file_come_as_they_are() {
     assert!(matches!(missing.complaint().unwrap().cause, Cause::Absent | Cause::Unknown));
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_failed_refresh_leaves_the_servers_good_listing_alone() {
-    let rig = Rig::start(Timing::instant()).await;
+async fn a_failed_refresh_leaves_the_servers_good_listing_alone(way: Way) {
+    let rig = Rig::start(way, Timing::instant()).await;
     let (on_disk, directory) = rig.directory("evidence");
     fill(&on_disk, 3);
     rig.list(&directory, 0).await;
@@ -100,9 +139,8 @@ async fn a_failed_refresh_leaves_the_servers_good_listing_alone() {
     assert_eq!(held().await.rows.len(), 3);
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn old_servers_and_odd_rows_are_understood() {
-    let rig = Rig::start(Timing::instant()).await;
+async fn old_servers_and_odd_rows_are_understood(way: Way) {
+    let rig = Rig::start(way, Timing::instant()).await;
     let (on_disk, directory) = rig.directory("evidence");
     fill(&on_disk, 30);
     fs::write(on_disk.join("123"), "").unwrap();
@@ -119,18 +157,16 @@ async fn old_servers_and_odd_rows_are_understood() {
     assert_equals_disk(&held.rows, &on_disk);
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_big_directory_comes_in_pages_that_fit() {
-    let rig = Rig::start(Timing::instant()).await;
+async fn a_big_directory_comes_in_pages_that_fit(way: Way) {
+    let rig = Rig::start(way, Timing::instant()).await;
     let (on_disk, directory) = rig.directory("evidence");
     fill(&on_disk, 12_345);
     rig.handle.limit_messages(Some(300_000));
     assert_equals_disk(&rig.list(&directory, 0).await.only_listing().rows, &on_disk);
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_deep_listing_equals_the_disk() {
-    let rig = Rig::start(Timing::instant()).await;
+async fn a_deep_listing_equals_the_disk(way: Way) {
+    let rig = Rig::start(way, Timing::instant()).await;
     let (top, directory) = rig.directory("evidence");
     let mut all = vec![top.clone()];
     for index in 1..200 {
@@ -148,10 +184,9 @@ async fn a_deep_listing_equals_the_disk() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn lost_and_failed_flows_are_told_apart() {
+async fn lost_and_failed_flows_are_told_apart(way: Way) {
     let soon = Duration::from_millis(100);
-    let rig = Rig::start(Timing { lost_after: soon, lost_spread: soon, ..Timing::instant() }).await;
+    let rig = Rig::start(way, Timing { lost_after: soon, lost_spread: soon, ..Timing::instant() }).await;
     let (_, directory) = rig.directory("evidence");
     rig.handle.fail_next_flows(1, "Query timed out after 600 seconds");
     assert_eq!(rig.list(&directory, 0).await.failure(), Failure::Limit);
@@ -166,9 +201,8 @@ async fn lost_and_failed_flows_are_told_apart() {
     assert_eq!(seen.failure(), Failure::Cancelled);
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_endpoint_that_is_away_gets_its_work_when_it_is_back() {
-    let rig = Rig::start(Timing::instant()).await;
+async fn an_endpoint_that_is_away_gets_its_work_when_it_is_back(way: Way) {
+    let rig = Rig::start(way, Timing::instant()).await;
     let (on_disk, directory) = rig.directory("evidence");
     fill(&on_disk, 3);
     rig.handle.set_online(&rig.endpoint.client_id, false).unwrap();
@@ -184,7 +218,7 @@ async fn an_endpoint_that_is_away_gets_its_work_when_it_is_back() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn events_save_asking_and_losing_them_costs_only_time() {
-    let rig = Rig::start(Timing::instant()).await;
+    let rig = Rig::start(Way::Grpc, Timing::instant()).await;
     let (on_disk, directory) = rig.directory("evidence");
     fill(&on_disk, 3);
     rig.list(&directory, 0).await;
@@ -200,16 +234,13 @@ async fn events_save_asking_and_losing_them_costs_only_time() {
     assert!(calls("GetFlowDetails") <= 10, "{}", calls("GetFlowDetails"));
     rig.handle.drop_event_streams();
     assert_eq!(rig.list(&directory, 0).await.only_listing().rows.len(), 3);
-    let plain =
-        rig.simulator.add_api_user("plain", Permissions { any_query: false, ..Permissions::investigator() }).unwrap();
-    let plain = connect(&plain);
+    let plain = rig.user("plain", Permissions { any_query: false, ..Permissions::investigator() });
     let seen = run(&plain, &rig.endpoint, Work::List { directory: directory.clone(), depth: 0 }).await;
     assert_eq!(seen.only_listing().rows.len(), 3);
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_server_that_restarts_is_waited_for() {
-    let rig = Rig::start(Timing::instant()).await;
+async fn a_server_that_restarts_is_waited_for(way: Way) {
+    let rig = Rig::start(way, Timing::instant()).await;
     let (on_disk, directory) = rig.directory("evidence");
     fill(&on_disk, 3);
     rig.handle.set_online(&rig.endpoint.client_id, false).unwrap();
@@ -224,15 +255,10 @@ async fn a_server_that_restarts_is_waited_for() {
     assert_eq!(seen.only_listing().rows.len(), 3);
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn lists_of_works_need_our_artifacts_and_then_are_one_flow() {
-    let rig = Rig::start(Timing::instant()).await;
+async fn lists_of_works_need_our_artifacts_and_then_are_one_flow(way: Way) {
+    let rig = Rig::start(way, Timing::instant()).await;
     let (on_disk, directory) = rig.directory("evidence");
-    let admin = rig
-        .simulator
-        .add_api_user("admin", Permissions { artifact_writer: true, ..Permissions::investigator() })
-        .unwrap();
-    let admin = connect(&admin);
+    let admin = rig.user("admin", Permissions { artifact_writer: true, ..Permissions::investigator() });
     assert_eq!(rig.driver.install_artifacts().await.unwrap_err().kind(), ErrorKind::Denied);
     let files = ["a", "b", "missing"].map(|name| directory.child(name).unwrap());
     fs::write(on_disk.join("a"), noise(1, 5_000)).unwrap();
@@ -245,7 +271,7 @@ async fn lists_of_works_need_our_artifacts_and_then_are_one_flow() {
     assert_eq!(flows, 3, "one flow each without our artifacts");
     admin.install_artifacts().await.unwrap();
     // What the server can do is asked once a minute.
-    let driver = connect(rig.simulator.api_config());
+    let driver = rig.another();
     let capabilities = driver.capabilities(&rig.endpoint).await.unwrap();
     assert!(capabilities.list_many && capabilities.fetch_many && capabilities.ranges);
     let seen = run(&driver, &rig.endpoint, Work::Fetch { files: files.to_vec() }).await;
@@ -274,17 +300,16 @@ async fn lists_of_works_need_our_artifacts_and_then_are_one_flow() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_user_without_a_record_is_told_from_a_missing_object() {
-    let rig = Rig::start(Timing::instant()).await;
+    let rig = Rig::start(Way::Grpc, Timing::instant()).await;
     let nobody = rig.simulator.write_certificate("nobody").unwrap();
-    let report = connect(&nobody).check().await;
+    let report = connect(&rig.simulator, Way::Grpc, "nobody", &nobody).check().await;
     assert!(report.reachable && !report.is_usable(), "{report}");
     assert!(report.problems[0].contains("does not know our user"), "{report}");
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn directories_of_a_long_flow_are_told_while_it_runs() {
+async fn directories_of_a_long_flow_are_told_while_it_runs(way: Way) {
     let timing = Timing { rows_per_second: Some(3_000), ..Timing::instant() };
-    let rig = Rig::start(timing).await;
+    let rig = Rig::start(way, timing).await;
     let (top, directory) = rig.directory("evidence");
     for index in 0..60 {
         let below = top.join(format!("d{index}"));

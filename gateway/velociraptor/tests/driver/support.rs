@@ -21,6 +21,13 @@ pub fn show_log() {
     let _ = tracing_subscriber::fmt().with_env_filter(filter).with_test_writer().try_init();
 }
 
+/// How the driver reaches the server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Way {
+    Grpc,
+    Gui,
+}
+
 /// What a job gave.
 #[derive(Debug, Default)]
 pub struct Seen {
