@@ -49,7 +49,8 @@ impl Service {
         caller: &Caller,
         request: &SetArtifactRequest,
     ) -> Result<SetArtifactResponse, Status> {
-        caller.must(caller.permissions.artifact_writer, "User is not allowed to modify artifacts.")?;
+        caller
+            .must(caller.permissions.artifact_writer, "User is not allowed to modify artifacts (ARTIFACT_WRITER).")?;
         let definition = Artifacts::parse(&request.artifact).map_err(refusal::unavailable)?;
         let mut inner = self.deployment.lock();
         match request.op() {

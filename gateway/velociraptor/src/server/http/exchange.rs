@@ -12,7 +12,7 @@ use hyper::{Method, Request};
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use serde_json::Value;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, Semaphore};
 use vfs::Timestamp;
 
 use super::connection::Connector;
@@ -27,6 +27,8 @@ const TOKEN: &str = "x-csrf-token";
 const TOKEN_COOKIE: &str = "_gorilla_csrf";
 /// The longest answer that is accepted, as over gRPC.
 const MAX_ANSWER: usize = 64 << 20;
+/// Requests at one time: each has a connection of its own.
+const MAX_AT_ONCE: usize = 32;
 /// Idle connections are closed before the server does it.
 const IDLE: Duration = Duration::from_secs(60);
 
@@ -38,6 +40,7 @@ pub(super) struct Exchange {
     referer: HeaderValue,
     authorization: Option<HeaderValue>,
     token: Mutex<Option<Token>>,
+    turns: Semaphore,
     refusals: Refusals,
 }
 
@@ -78,6 +81,7 @@ impl Exchange {
             api: format!("{}/api/v1/", address.trim_end_matches('/')),
             authorization,
             token: Mutex::new(None),
+            turns: Semaphore::new(MAX_AT_ONCE),
             refusals: Refusals::new(config),
         })
     }
@@ -184,6 +188,7 @@ impl Exchange {
 
     /// The whole answer, whatever it says.
     async fn receive(&self, request: Request<Full<Bytes>>) -> CallResult<(Parts, Bytes)> {
+        let _turn = self.turns.acquire().await.map_err(|error| CallError::Failed(error.to_string()))?;
         let answer = self.client.request(request).await.map_err(|error| self.refusals.broken(&error))?;
         let (parts, body) = answer.into_parts();
         match Limited::new(body, MAX_ANSWER).collect().await {
