@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::{Context, bail};
 use clap::Args;
@@ -21,6 +22,9 @@ pub struct DeploymentKeys {
     /// Endpoints answer as fast as this machine can, instead of like real ones
     #[arg(long, help_heading = "Simulated deployment")]
     fast: bool,
+    /// The endpoints' `Client.max_poll`: they get a receive token back in half of it; real ones have 60
+    #[arg(long, value_name = "SECONDS", default_value_t = 2, help_heading = "Simulated deployment")]
+    max_poll: u16,
     /// The server has our artifacts, as after `raptorgate install-artifacts`
     #[arg(long, help_heading = "Simulated deployment")]
     artifacts: bool,
@@ -48,6 +52,7 @@ impl DeploymentKeys {
     /// If a root is no directory.
     pub fn config(&self, state: &Path) -> anyhow::Result<Config> {
         let mut config = Config::demo(state);
+        config.timing.max_poll = Duration::from_secs(self.max_poll.into());
         if self.fast {
             config.timing = Timing::instant();
         }

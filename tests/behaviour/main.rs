@@ -11,6 +11,7 @@ mod broken_configuration;
 mod browser;
 mod generated_endpoints;
 mod hostile_entries;
+mod joined_listings;
 mod listing_flows;
 mod mounts;
 mod offline;

@@ -150,7 +150,7 @@ impl Inner {
         let mut events = self.backend.watch(&job);
         let start_by = tokio::time::Instant::now() + self.settings.start_by;
         let mut rows = 0;
-        let mut heard = false;
+        let (mut heard, mut says_something) = (false, false);
         loop {
             if self.has_stopped(base) {
                 return self.take_back(&job).await;
@@ -166,11 +166,12 @@ impl Inner {
                     ahead.update(|progress| progress.delivered = true);
                 }
                 Some(JobEvent::Progress { rows: seen, .. }) => {
-                    heard |= seen > 0;
+                    heard = true;
+                    says_something |= seen > 0;
                     flight.update(|status| status.rows = status.rows.max(seen));
                 }
                 Some(JobEvent::Listed(listed)) => {
-                    heard = true;
+                    (heard, says_something) = (true, true);
                     rows += listed.rows.len() as u64;
                     let directory = self.directory_below(&base.directory, &base.path, &listed.directory).await?;
                     self.publish(&directory, listed).await?;
@@ -187,7 +188,7 @@ impl Inner {
                 }
                 None => return Err(Error::backend("the job's news broke off")),
             }
-            if heard {
+            if says_something {
                 turn.heard(self.clock.now());
                 flight.update(|status| status.due = None);
             }

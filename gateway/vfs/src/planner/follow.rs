@@ -36,7 +36,7 @@ impl Inner {
         flight.update(|status| status.job = Some(job.id.clone()));
         let mut events = self.backend.watch(job);
         let mut listed = false;
-        let mut heard = false;
+        let (mut heard, mut says_something) = (false, false);
         let mut rows = 0;
         let mut children = Children::new();
         let start_by = tokio::time::Instant::now() + self.settings.start_by;
@@ -52,11 +52,12 @@ impl Inner {
                     flight.update(|status| status.delivered = true);
                 }
                 Some(JobEvent::Progress { rows, bytes }) => {
-                    heard |= rows > 0;
+                    heard = true;
+                    says_something |= rows > 0;
                     flight.update(|status| (status.rows, status.bytes) = (status.rows.max(rows), bytes));
                 }
                 Some(JobEvent::Listed(directory)) => {
-                    heard = true;
+                    (heard, says_something) = (true, true);
                     rows += directory.rows.len() as u64;
                     flight.update(|status| status.rows = status.rows.max(rows));
                     if directory.directory == demand.path {
@@ -80,7 +81,8 @@ impl Inner {
                     break Outcome::Failed { failure: Failure::Error, message: "the job's news broke off".into() };
                 }
             }
-            if heard {
+            // The server's word alone says nothing of when a websocket's endpoint took it (§7.3).
+            if says_something {
                 turn.heard(self.clock.now());
                 flight.update(|status| status.due = None);
             }

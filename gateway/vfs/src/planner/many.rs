@@ -36,16 +36,19 @@ impl Inner {
     async fn follow_open(self: &Arc<Self>, open: &mut Open, job: &Job, mut delivering: Delivering) -> Result<Outcome> {
         let mut events = self.backend.watch(job);
         let start_by = tokio::time::Instant::now() + self.settings.start_by;
-        let mut heard = false;
+        let (mut heard, mut says_something) = (false, false);
         while let Some(entry) = open.values().next().map(|item| item.demand.entry.clone()) {
             let event = self.next_event(&mut events, job, &entry, start_by, heard).await?;
             let now = self.clock.now();
             match event {
                 Some(JobEvent::Delivered) => delivering.taken(now),
-                Some(JobEvent::Progress { rows, .. }) if rows > 0 => heard = true,
-                Some(JobEvent::Progress { .. } | JobEvent::Fetched(_)) => {}
-                Some(JobEvent::Listed(listed)) => {
+                Some(JobEvent::Progress { rows, .. }) => {
                     heard = true;
+                    says_something |= rows > 0;
+                }
+                Some(JobEvent::Fetched(_)) => {}
+                Some(JobEvent::Listed(listed)) => {
+                    (heard, says_something) = (true, true);
                     self.take_one(open, listed).await;
                 }
                 Some(JobEvent::Ended(outcome)) => {
@@ -54,7 +57,7 @@ impl Inner {
                 }
                 None => return Ok(failed("the job's news broke off")),
             }
-            if heard {
+            if says_something {
                 delivering.heard(now);
                 for item in open.values() {
                     item.flight.update(|status| (status.delivered, status.due) = (true, None));
