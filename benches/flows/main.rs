@@ -20,8 +20,10 @@ mod walk;
 
 use report::Report;
 
-/// A part of the bench: its name, and what it measures.
-const PARTS: [(&str, fn(&mut Report)); 6] = [
+/// A part of the bench: its name, and what measures it.
+type Part = (&'static str, fn(&mut Report));
+
+const PARTS: [Part; 6] = [
     ("walk", walk::measure),
     ("person", person::measure),
     ("crowd", crowd::measure),
