@@ -86,6 +86,18 @@ impl Rig {
         panic!("flow {flow_id} does not end");
     }
 
+    /// The server's record of a directory, once `flow_id` has written it: that comes after the flow's end.
+    pub async fn record(&mut self, of: &VfsListRequest, flow_id: &str) -> VfsListResponse {
+        for _ in 0..6000 {
+            let record = self.api.vfs_stat_directory(of.clone()).await.unwrap().into_inner();
+            if record.flow_id == flow_id {
+                return record;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        panic!("flow {flow_id} does not write its record");
+    }
+
     pub async fn table(&mut self, flow_id: &str, artifact: &str) -> GetTableResponse {
         let request = GetTableRequest {
             client_id: self.client_id.clone(),

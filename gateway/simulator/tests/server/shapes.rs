@@ -213,7 +213,7 @@ async fn a_refresh_has_the_recorded_parameters_and_record() {
     rig.wait(&started.flow_id).await;
     let stat =
         VfsListRequest { client_id: rig.client_id.clone(), vfs_components: components, ..VfsListRequest::default() };
-    let record = rig.api.vfs_stat_directory(stat).await.unwrap().into_inner();
+    let record = rig.record(&stat, &started.flow_id).await;
     let recorded = &fixture("stat_listed")["responses"][0];
     assert_eq!(record.artifact, recorded["artifact"].as_str().unwrap());
     assert_eq!((record.total_rows, record.start_idx, record.end_idx), (12, 0, 12));

@@ -155,16 +155,44 @@ async fn many_files_in_one_flow_come_with_the_endpoints_hashes() {
 
 #[tokio::test(start_paused = true)]
 async fn each_range_is_a_content_of_its_own() {
-    let stage = Stage::new();
-    let ranges = vec![(0, 10), (4_090, 10), (9_999, 10)];
-    let job = stage.start(Kind::Ranges { file: path(&["f"]), ranges });
-    let rows = vec![upload("", "scope", &["range-4090-10"], 6, 6), upload("", "scope", &["range-0-10"], 10, 10)];
-    stage.server.set_table(FLOW, "uploads", table(&UPLOADS, rows));
-    stage.set_state(State::Finished, &[]);
-    let seen = stage.watch(&job).await;
-    let sizes: Vec<_> =
-        seen.fetched.iter().map(|fetched| fetched.content.as_ref().ok().map(|content| content.size)).collect();
-    assert_eq!(sizes, [Some(10), Some(6), None]);
+    const BEFORE: (u64, &str) = (4_096, "2026-11-24T13:21:57.182183236Z");
+    for (after, words) in [
+        (Some(BEFORE), None),
+        (Some((4_097, BEFORE.1)), Some("changed")),
+        (Some((4_096, "2026-11-24T13:21:58Z")), Some("changed")),
+        (None, Some("install-artifacts")),
+    ] {
+        let stage = Stage::new();
+        let ranges = vec![(0, 10), (4_090, 10), (9_999, 10)];
+        let job = stage.start(Kind::Ranges { file: path(&["f"]), ranges });
+        let rows = vec![upload("", "scope", &["range-4090-10"], 6, 6), upload("", "scope", &["range-0-10"], 10, 10)];
+        stage.server.set_table(FLOW, "uploads", table(&UPLOADS, rows));
+        let mut sources = Vec::new();
+        for (source, state) in [(artifacts::READ_RANGES_STAT, Some(BEFORE)), (artifacts::READ_RANGES_AFTER, after)] {
+            if let Some((size, modified)) = state {
+                let row = serde_json::json!(["/f", size, modified]);
+                stage.server.set_table(FLOW, source, table(&["OSPath", "Size", "Mtime"], vec![row]));
+                sources.push(source);
+            }
+        }
+        stage.set_state(State::Finished, &sources);
+        let seen = stage.watch(&job).await;
+        assert_eq!(seen.fetched.len(), 3);
+        match words {
+            None => {
+                let sizes: Vec<_> =
+                    seen.fetched.iter().map(|range| range.content.as_ref().ok().map(|content| content.size)).collect();
+                assert_eq!(sizes, [Some(10), Some(6), None]);
+                let offsets: Vec<_> = seen.fetched.iter().map(|range| range.range.unwrap().offset).collect();
+                assert_eq!(offsets, [0, 4_090, 9_999]);
+                assert!(seen.fetched.iter().all(|range| range.range.unwrap().state.size == BEFORE.0));
+            }
+            Some(words) => {
+                let told = |range: &vfs::backend::Fetched| range.content.as_ref().unwrap_err().message.contains(words);
+                assert!(seen.fetched.iter().take(2).all(told), "{:?}", seen.fetched);
+            }
+        }
+    }
 }
 
 #[tokio::test(start_paused = true)]
