@@ -431,8 +431,7 @@ fn a_server_whose_clock_is_behind_makes_nothing_empty_and_nothing_absent() {
     let documents = on_disk(&stage.tree.path().join("documents"));
     stage.names("");
     stage.fault(json!({ "clock_skew_s": -3_600 }));
-    let names = stage.try_names("documents");
-    assert!(names.is_none_or(|names| names == documents), "it is refused, or right");
+    assert_eq!(stage.names("documents"), documents, "an endpoint that is there is not offline");
     stage.fault(json!({ "clock_skew_s": 0 }));
     assert_eq!(stage.names("documents"), documents);
     stage.assert_cached_right("documents");
@@ -449,4 +448,17 @@ fn what_came_since_is_not_absent_because_the_servers_clock_is_ahead() {
     thread::sleep(Duration::from_secs(3));
     let response = stage.gateway.http().get(&stage.url("documents/new.txt"));
     assert_eq!(response.status, 200, "{}", response.text());
+}
+
+/// SEMANTICS 3.3, 3.4: what a colleague listed is used, and is no newer than what comes after it, whatever the server's clock said.
+#[test]
+fn a_listing_from_the_future_does_not_stand_in_the_way_of_a_new_one() {
+    let stage = Stage::small();
+    stage.names("");
+    stage.fault(json!({ "clock_skew_s": 3_600 }));
+    stage.refresh_by_a_colleague("documents");
+    stage.names("documents");
+    stage.tree.write("documents/new.txt", b"new\n");
+    stage.refresh("documents");
+    assert_eq!(stage.names("documents"), on_disk(&stage.tree.path().join("documents")));
 }

@@ -66,6 +66,8 @@ struct Inner {
     capabilities: Mutex<Option<(Instant, Capabilities)>>,
 }
 
+/// An endpoint that was seen so long ago, or in the future, may be away, or the server's clock goes wrong.
+const DOUBTFUL: Duration = Duration::from_secs(4);
 /// Rights and artifacts change seldom.
 const CAPABILITIES_AGE: Duration = Duration::from_secs(60);
 /// The server allocates what is asked for, and its answer must stay below 4 MiB (§5.4).
@@ -127,6 +129,10 @@ impl Driver {
     async fn start(&self, endpoint: &EndpointId, task: flow::Task, delivery: &Delivery) -> Result<Arc<str>, CallError> {
         let request = flow::request(endpoint, &task, &delivery.limits, &delivery.reason.0);
         let id: Arc<str> = Arc::from(self.inner.server.collect(request).await?);
+        let shared = &self.inner.shared;
+        if let Some(theirs) = flow::started(&id) {
+            shared.server_clock.learn(theirs, shared.clock.now());
+        }
         self.inner.shared.started(&Job { endpoint: endpoint.clone(), id: id.clone() }, task);
         Ok(id)
     }
@@ -246,7 +252,7 @@ impl Backend for Driver {
     }
 
     fn endpoints(&self) -> BoxStream<'static, EndpointChange> {
-        endpoints::changes(self.inner.server.clone(), self.inner.options.poll_clients)
+        endpoints::changes(self.inner.shared.clone(), self.inner.options.poll_clients)
     }
 
     async fn presence(&self, endpoint: &EndpointId) -> Result<Presence> {
@@ -259,7 +265,14 @@ impl Backend for Driver {
             return Err(Error::invalid("the server does not know this endpoint"));
         }
         let last_seen = (client.last_seen_at != 0).then(|| Timestamp::from_micros(client.last_seen_at));
-        Ok(Presence { last_seen })
+        let Some(theirs) = last_seen else { return Ok(Presence { last_seen }) };
+        let (shared, now) = (&self.inner.shared, self.inner.shared.clock.now());
+        let seen = shared.server_clock.ours(theirs);
+        if now.since(seen) >= DOUBTFUL || seen.since(now) >= DOUBTFUL {
+            // Away, or the clocks differ.
+            shared.server_clock.ask(&*self.inner.server, &*shared.clock).await;
+        }
+        Ok(Presence { last_seen: Some(shared.server_clock.ours(theirs)) })
     }
 
     async fn capabilities(&self, endpoint: &EndpointId) -> Result<Capabilities> {

@@ -11,7 +11,8 @@ use velociraptor_proto::proto;
 use vfs::backend::EndpointChange;
 use vfs::{Endpoint, EndpointId, System, Timestamp};
 
-use crate::server::{CallResult, Server};
+use crate::server::CallResult;
+use crate::watch::Shared;
 
 const PAGE: u64 = 1_000;
 /// Clients of one server that are shown at most.
@@ -24,19 +25,20 @@ const MAX_ASKED: usize = 1_000;
 const SERVER: &str = "server";
 
 /// All endpoints, then every change, until the stream is dropped.
-pub(crate) fn changes(server: Arc<dyn Server>, pause: Duration) -> BoxStream<'static, EndpointChange> {
+pub(crate) fn changes(shared: Arc<Shared>, pause: Duration) -> BoxStream<'static, EndpointChange> {
     let (sender, receiver) = mpsc::channel(256);
-    tokio::spawn(poll(server, pause, sender));
+    tokio::spawn(poll(shared, pause, sender));
     futures_util::stream::unfold(receiver, |mut receiver| async move {
         receiver.recv().await.map(|change| (change, receiver))
     })
     .boxed()
 }
 
-async fn poll(server: Arc<dyn Server>, pause: Duration, sender: mpsc::Sender<EndpointChange>) {
+async fn poll(shared: Arc<Shared>, pause: Duration, sender: mpsc::Sender<EndpointChange>) {
     let mut known: HashMap<Arc<str>, Endpoint> = HashMap::new();
     loop {
-        let news = match round(&*server, &known).await {
+        shared.server_clock.ask(&*shared.server, &*shared.clock).await;
+        let news = match round(&shared, &known).await {
             Ok(news) => news,
             Err(error) => vec![EndpointChange::Unreachable { message: Arc::from(error.to_string()) }],
         };
@@ -62,8 +64,9 @@ async fn poll(server: Arc<dyn Server>, pause: Duration, sender: mpsc::Sender<End
 }
 
 /// One round over all clients: what is different from `known`.
-async fn round(server: &dyn Server, known: &HashMap<Arc<str>, Endpoint>) -> CallResult<Vec<EndpointChange>> {
-    let present = all(server).await?;
+async fn round(shared: &Shared, known: &HashMap<Arc<str>, Endpoint>) -> CallResult<Vec<EndpointChange>> {
+    let server = &*shared.server;
+    let present = all(shared).await?;
     let mut news: Vec<EndpointChange> = present
         .values()
         .filter(|endpoint| known.get(&endpoint.id.client_id).is_none_or(|before| is_news(before, endpoint)))
@@ -81,13 +84,14 @@ async fn round(server: &dyn Server, known: &HashMap<Arc<str>, Endpoint>) -> Call
 }
 
 /// All clients. A page has one item more than was asked for, and pages overlap (§9).
-async fn all(server: &dyn Server) -> CallResult<HashMap<Arc<str>, Endpoint>> {
+async fn all(shared: &Shared) -> CallResult<HashMap<Arc<str>, Endpoint>> {
     let mut present: HashMap<Arc<str>, Endpoint> = HashMap::new();
     let mut offset = 0;
     loop {
-        let page = server.clients(offset, PAGE).await?;
+        let page = shared.server.clients(offset, PAGE).await?;
         let before = present.len();
-        for endpoint in page.items.iter().filter_map(endpoint) {
+        for mut endpoint in page.items.iter().filter_map(endpoint) {
+            endpoint.last_seen = endpoint.last_seen.map(|seen| shared.server_clock.ours(seen));
             present.insert(endpoint.id.client_id.clone(), endpoint);
         }
         offset += PAGE;

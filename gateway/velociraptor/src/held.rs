@@ -73,6 +73,8 @@ async fn rows(
         ..Default::default()
     };
     let mut pages = Pages::new(shared.server.clone(), Table::Directory, request);
+    // Nothing was seen in the future, whatever the server's clock says.
+    let ours = |time| shared.server_clock.ours(time).min(shared.clock.now());
     let (mut rows, mut collected, mut next) = (Rows::new(), Vec::new(), 0);
     while next < total {
         let page = pages.page(next).await?;
@@ -94,7 +96,9 @@ async fn rows(
             match row::append(&columns, &fields, directory, &mut rows) {
                 Ok(entry) => {
                     let download = fields.get(columns.download).and_then(Field::object);
-                    if let Some(fetched) = download.and_then(|download| fetched(directory, &entry.name, download)) {
+                    if let Some(fetched) =
+                        download.and_then(|download| fetched(directory, &entry.name, download, &ours))
+                    {
                         collected.push((ordinal, fetched));
                     }
                 }
@@ -114,14 +118,19 @@ fn is_shifted(field: Field<'_>) -> bool {
 }
 
 /// A file that the server holds, if it does.
-fn fetched(directory: &EndpointPath, name: &str, download: &str) -> Option<Fetched> {
+fn fetched(
+    directory: &EndpointPath,
+    name: &str,
+    download: &str,
+    ours: impl Fn(Timestamp) -> Timestamp,
+) -> Option<Fetched> {
     let download: Download = serde_json::from_str(download).ok()?;
     if download.in_flight || !download.error.is_empty() || download.components.is_empty() || download.flow_id.is_empty()
     {
         return None;
     }
-    let seen = Timestamp::from_micros(download.mtime);
-    let started = flow::started(&download.flow_id)?;
+    let seen = ours(Timestamp::from_micros(download.mtime));
+    let started = ours(flow::started(&download.flow_id)?);
     Some(Fetched {
         file: directory.child(name).ok()?,
         content: Ok(FetchedContent {
@@ -140,7 +149,10 @@ async fn observation(
     directory: &EndpointPath,
     record: &proto::VfsListResponse,
 ) -> CallResult<Observation> {
+    let ours = |time| shared.server_clock.ours(time);
     let seen = Timestamp { seconds: i64::try_from(record.timestamp).unwrap_or(i64::MAX), nanos: 0 };
+    // Nothing was seen in the future, whatever the server's clock says.
+    let seen = ours(seen).min(shared.clock.now());
     let (by, started) = match shared.server.flow(&directory.endpoint.client_id, &record.flow_id).await {
         Ok(context) => {
             let task = Task::of(&directory.endpoint, &context.request.unwrap_or_default(), &shared.user);
@@ -149,7 +161,7 @@ async fn observation(
         Err(CallError::NotFound) => (Arc::from(""), None),
         Err(error) => return Err(error),
     };
-    let started = started.or_else(|| flow::started(&record.flow_id)).unwrap_or(seen);
+    let started = started.or_else(|| flow::started(&record.flow_id)).map_or(seen, ours);
     Ok(Observation { job: Arc::from(record.flow_id.as_str()), by, started, seen, first_row: record.start_idx })
 }
 
@@ -163,8 +175,8 @@ mod tests {
         #[test]
         fn no_download_state_makes_it_fail(text in "\\PC{0,60}|\\{\"size\":-?[0-9.]{1,25},\"flow_id\":\"F[.A-Z0-9]{0,20}\",\"components\":\\[\"a\"\\]\\}") {
             let directory = EndpointPath::accessor_root(EndpointId::root_org("C.1"), "auto");
-            fetched(&directory, "x", &text);
-            fetched(&directory, "..", &text);
+            fetched(&directory, "x", &text, |time| time);
+            fetched(&directory, "..", &text, |time| time);
         }
     }
 }

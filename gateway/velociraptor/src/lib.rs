@@ -17,6 +17,7 @@ mod held;
 mod listing;
 mod row;
 mod server;
+mod server_clock;
 mod table;
 #[cfg(test)]
 mod tests;

@@ -9,7 +9,7 @@ use velociraptor_proto::proto::api_client::ApiClient;
 use velociraptor_proto::proto::artifact_collector_context::State;
 use velociraptor_proto::proto::{
     ApiFlowRequest, ArtifactCollectorArgs, ArtifactCollectorContext, ArtifactParameters, ArtifactSpec, GetTableRequest,
-    GetTableResponse, VfsFileBuffer, VqlEnv,
+    GetTableResponse, VfsFileBuffer, VfsListRequest, VfsListResponse, VqlEnv,
 };
 
 pub const LIST: &str = "System.VFS.ListDirectory";

@@ -23,6 +23,7 @@ use vfs::backend::{Job, JobEvent};
 use crate::events::Completions;
 use crate::flow::Task;
 use crate::server::Server;
+use crate::server_clock::ServerClock;
 
 use hub::Hub;
 pub(crate) use pages::{Pages, Table};
@@ -32,6 +33,8 @@ pub(crate) struct Shared {
     pub(crate) server: Arc<dyn Server>,
     pub(crate) completions: Completions,
     pub(crate) clock: Arc<dyn Clock>,
+    /// What the server's times are in ours.
+    pub(crate) server_clock: ServerClock,
     /// Name of our own user on the server.
     pub(crate) user: String,
     /// Tasks of flows that this process started; the server knows them too, this saves asking.
@@ -45,7 +48,15 @@ const MAX_TASKS: usize = 16_384;
 impl Shared {
     pub(crate) fn new(server: Arc<dyn Server>, clock: Arc<dyn Clock>, user: String) -> Shared {
         let completions = Completions::new(server.clone());
-        Shared { server, completions, clock, user, tasks: DashMap::new(), hubs: DashMap::new() }
+        Shared {
+            server,
+            completions,
+            clock,
+            server_clock: ServerClock::default(),
+            user,
+            tasks: DashMap::new(),
+            hubs: DashMap::new(),
+        }
     }
 
     /// Remembers what a flow was started for.

@@ -202,15 +202,11 @@ impl Watcher {
     /// When and by which job something was seen that begins at `first_row`.
     pub(super) fn observation(&self, state: &FlowState, first_row: u64) -> Observation {
         let now = self.shared.clock.now();
-        let started = flow::started(&self.job.id).or(state.started).unwrap_or(now);
-        let seen = if self.live { now } else { state.active.unwrap_or(started).min(now) };
-        Observation {
-            job: self.job.id.clone(),
-            by: self.task.by.clone(),
-            started: earlier(started, state.started),
-            seen,
-            first_row,
-        }
+        let ours = |time| self.shared.server_clock.ours(time);
+        let by_id = flow::started(&self.job.id).or(state.started).unwrap_or(now);
+        let started = earlier(by_id, state.started);
+        let seen = if self.live { now } else { ours(state.active.unwrap_or(started)).min(now) };
+        Observation { job: self.job.id.clone(), by: self.task.by.clone(), started: ours(started), seen, first_row }
     }
 }
 

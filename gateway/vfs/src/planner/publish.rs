@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::backend::{Fetched, Listed};
+use crate::backend::{Fetched, Listed, Observation};
 use crate::content::{as_listed, record_collected, version_of_found};
 use crate::error::{Error, Result};
 use crate::path::EndpointPath;
@@ -20,6 +20,11 @@ impl Inner {
         if state.listing.as_ref().is_some_and(|listing| listing.observation.seen > listed.observation.seen) {
             return Ok(());
         }
+        // What claims to be of the future must not stand in the way of what comes.
+        let listed = Listed {
+            observation: Observation { seen: listed.observation.seen.min(self.clock.now()), ..listed.observation },
+            ..listed
+        };
         let entries = u32::try_from(listed.rows.len()).unwrap_or(u32::MAX);
         let listing = Some(ListingRecord { observation: listed.observation, entries });
         if let Some(before) = &before
