@@ -88,7 +88,7 @@ pub(crate) async fn check(server: &dyn Server, address: &str, clock: &dyn Clock)
         return report;
     }
     report.reachable = true;
-    match server.user().await {
+    match server.user("root").await {
         Ok(user) => {
             report.user = Some(user.username);
             report.orgs = user.orgs.into_iter().map(|org| Org { id: org.id, name: org.name }).collect();
@@ -101,7 +101,7 @@ pub(crate) async fn check(server: &dyn Server, address: &str, clock: &dyn Clock)
         }
         Err(error) => {
             report.problems.push(match error {
-                CallError::NotFound => server.advice(&error),
+                CallError::NotFound | CallError::Misconfigured(_) => server.advice(&error),
                 error => format!("the server does not say who we are: {error}"),
             });
             return report;
@@ -161,7 +161,7 @@ fn judge_rights(report: &mut CheckReport, tells_ends: bool) {
 
 async fn ask_artifacts(server: &dyn Server, report: &mut CheckReport) {
     let names = artifacts::ALL.map(|artifact| artifact.name);
-    match server.artifacts(&names).await {
+    match server.artifacts("root", &names).await {
         Ok(found) => {
             let has = |artifact: artifacts::Artifact| found.iter().any(|name| name == artifact.name);
             report.artifacts = Installed {

@@ -1,6 +1,6 @@
 //! The backend: the VFS's works in, the VFS's events out.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -63,7 +63,8 @@ struct Inner {
     server: Arc<dyn Server>,
     options: Options,
     address: String,
-    capabilities: Mutex<Option<(Instant, Capabilities)>>,
+    /// Of each organisation, and since when.
+    capabilities: Mutex<HashMap<Arc<str>, (Instant, Capabilities)>>,
 }
 
 /// An endpoint that was seen so long ago, or in the future, may be away, or the server's clock goes wrong.
@@ -97,7 +98,7 @@ impl Driver {
     /// A driver that asks `server`.
     pub(crate) fn over(server: Arc<dyn Server>, address: &str, user: &str, options: Options) -> Driver {
         let shared = Arc::new(Shared::new(server.clone(), options.clock.clone(), user.to_owned()));
-        let inner = Inner { shared, server, options, address: address.to_owned(), capabilities: Mutex::new(None) };
+        let inner = Inner { shared, server, options, address: address.to_owned(), capabilities: Mutex::default() };
         Driver { inner: Arc::new(inner) }
     }
 
@@ -122,8 +123,19 @@ impl Driver {
             })?;
             names.push(name);
         }
-        *self.inner.capabilities.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        self.inner.capabilities.lock().unwrap_or_else(PoisonError::into_inner).clear();
         Ok(names)
+    }
+
+    /// Over gRPC an ordinary certificate always acts in the root organisation (§11).
+    fn must_reach(&self, endpoint: &EndpointId) -> Result<()> {
+        if self.inner.server.reaches(&endpoint.org) {
+            return Ok(());
+        }
+        Err(Error::invalid(format!(
+            "endpoints of the organisation {} are reached through the GUI only (--gui-url)",
+            endpoint.org
+        )))
     }
 
     async fn start(&self, endpoint: &EndpointId, task: flow::Task, delivery: &Delivery) -> Result<Arc<str>, CallError> {
@@ -136,14 +148,6 @@ impl Driver {
         self.inner.shared.started(&Job { endpoint: endpoint.clone(), id: id.clone() }, task);
         Ok(id)
     }
-}
-
-/// Over gRPC an ordinary certificate always acts in the root organisation (§11).
-fn root_only(endpoint: &EndpointId) -> Result<()> {
-    if &*endpoint.org == "root" {
-        return Ok(());
-    }
-    Err(Error::invalid(format!("endpoints of the organisation {} cannot be reached over gRPC", endpoint.org)))
 }
 
 fn start_error(error: CallError) -> Error {
@@ -166,7 +170,7 @@ fn start_error(error: CallError) -> Error {
 #[async_trait]
 impl Backend for Driver {
     async fn submit(&self, endpoint: &EndpointId, delivery: Delivery) -> Result<Vec<Job>> {
-        root_only(endpoint)?;
+        self.must_reach(endpoint)?;
         let many_files = delivery.works.iter().any(|work| matches!(work, Work::Fetch { files } if files.len() > 1));
         let fetch_many = many_files && self.capabilities(endpoint).await?.fetch_many;
         let tasks = flow::tasks(endpoint, &delivery, fetch_many)?;
@@ -206,7 +210,7 @@ impl Backend for Driver {
     }
 
     async fn held(&self, directory: &EndpointPath) -> Result<Option<Listed>> {
-        root_only(&directory.endpoint)?;
+        self.must_reach(&directory.endpoint)?;
         Ok(held::listing(&self.inner.shared, directory).await?)
     }
 
@@ -241,7 +245,7 @@ impl Backend for Driver {
     }
 
     async fn cancel(&self, job: &Job) -> Result<()> {
-        root_only(&job.endpoint)?;
+        self.must_reach(&job.endpoint)?;
         for flow in composite::parts(job) {
             match self.inner.server.cancel(&flow.endpoint.client_id, &flow.id).await {
                 Ok(()) | Err(CallError::NotFound) => {}
@@ -256,7 +260,7 @@ impl Backend for Driver {
     }
 
     async fn presence(&self, endpoint: &EndpointId) -> Result<Presence> {
-        root_only(endpoint)?;
+        self.must_reach(endpoint)?;
         let client = self.inner.server.client(&endpoint.client_id, false).await.map_err(|error| match error {
             CallError::NotFound => Error::invalid("the server does not know this endpoint"),
             error => error.into(),
@@ -276,17 +280,18 @@ impl Backend for Driver {
     }
 
     async fn capabilities(&self, endpoint: &EndpointId) -> Result<Capabilities> {
-        if root_only(endpoint).is_err() {
+        if self.must_reach(endpoint).is_err() {
             return Ok(Capabilities::default());
         }
-        let known = *self.inner.capabilities.lock().unwrap_or_else(PoisonError::into_inner);
+        let org = &endpoint.org;
+        let known = self.inner.capabilities.lock().unwrap_or_else(PoisonError::into_inner).get(org).copied();
         if let Some((since, capabilities)) = known
             && since.elapsed() < CAPABILITIES_AGE
         {
             return Ok(capabilities);
         }
         let names = artifacts::ALL.map(|artifact| artifact.name);
-        let (user, installed) = tokio::join!(self.inner.server.user(), self.inner.server.artifacts(&names));
+        let (user, installed) = tokio::join!(self.inner.server.user(org), self.inner.server.artifacts(org, &names));
         let rights = user?.interface_traits.and_then(|traits| traits.permissions).unwrap_or_default();
         let installed: HashSet<String> = installed?.into_iter().collect();
         let has = |artifact: Artifact| installed.contains(artifact.name);
@@ -296,7 +301,8 @@ impl Backend for Driver {
             fetch_many: has(artifacts::FETCH_MANY),
             ranges: has(artifacts::READ_RANGES),
         };
-        *self.inner.capabilities.lock().unwrap_or_else(PoisonError::into_inner) = Some((Instant::now(), capabilities));
+        let mut known = self.inner.capabilities.lock().unwrap_or_else(PoisonError::into_inner);
+        known.insert(org.clone(), (Instant::now(), capabilities));
         Ok(capabilities)
     }
 }

@@ -11,7 +11,7 @@ use velociraptor_proto::proto;
 use vfs::backend::EndpointChange;
 use vfs::{Endpoint, EndpointId, System, Timestamp};
 
-use crate::server::CallResult;
+use crate::server::{CallError, CallResult};
 use crate::watch::Shared;
 
 const PAGE: u64 = 1_000;
@@ -66,7 +66,17 @@ async fn poll(shared: Arc<Shared>, pause: Duration, sender: mpsc::Sender<Endpoin
 /// One round over all clients: what is different from `known`.
 async fn round(shared: &Shared, known: &HashMap<Arc<str>, Endpoint>) -> CallResult<Vec<EndpointChange>> {
     let server = &*shared.server;
-    let present = all(shared).await?;
+    let orgs = server.orgs().await?;
+    let mut present = HashMap::new();
+    for org in &orgs {
+        all(shared, org, &mut present).await?;
+    }
+    // An organisation in which we may do nothing any more tells nothing about its endpoints.
+    if let Some(lost) =
+        known.values().map(|endpoint| &*endpoint.id.org).find(|org| !orgs.iter().any(|asked| asked == org))
+    {
+        return Err(CallError::Denied(format!("we have no rights in the organisation {lost} any more")));
+    }
     let mut news: Vec<EndpointChange> = present
         .values()
         .filter(|endpoint| known.get(&endpoint.id.client_id).is_none_or(|before| is_news(before, endpoint)))
@@ -83,20 +93,22 @@ async fn round(shared: &Shared, known: &HashMap<Arc<str>, Endpoint>) -> CallResu
     Ok(news)
 }
 
-/// All clients. A page has one item more than was asked for, and pages overlap (§9).
-async fn all(shared: &Shared) -> CallResult<HashMap<Arc<str>, Endpoint>> {
-    let mut present: HashMap<Arc<str>, Endpoint> = HashMap::new();
+/// All clients of an organisation. A page has one item more than was asked for, and pages overlap (§9).
+async fn all(shared: &Shared, org: &str, present: &mut HashMap<Arc<str>, Endpoint>) -> CallResult<()> {
     let mut offset = 0;
     loop {
-        let page = shared.server.clients(offset, PAGE).await?;
+        let page = shared.server.clients(org, offset, PAGE).await?;
         let before = present.len();
         for mut endpoint in page.items.iter().filter_map(endpoint) {
+            if &*endpoint.id.org != org {
+                return Err(CallError::Failed(format!("it answers for another organisation than {org}")));
+            }
             endpoint.last_seen = endpoint.last_seen.map(|seen| shared.server_clock.ours(seen));
             present.insert(endpoint.id.client_id.clone(), endpoint);
         }
         offset += PAGE;
         if offset >= page.total || present.len() == before || present.len() >= MAX_CLIENTS {
-            return Ok(present);
+            return Ok(());
         }
     }
 }
@@ -120,7 +132,7 @@ fn endpoint(client: &proto::ApiClient) -> Option<Endpoint> {
     }
     let system = client.os_info.as_ref();
     Some(Endpoint {
-        id: EndpointId::root_org(id),
+        id: EndpointId::of_client_id(id),
         hostname: system.map(|system| system.hostname.clone()).unwrap_or_default(),
         system: match system.map(|system| system.system.as_str()) {
             Some("windows") => System::Windows,

@@ -96,8 +96,7 @@ async fn rows(
             match row::append(&columns, &fields, directory, &mut rows) {
                 Ok(entry) => {
                     let download = fields.get(columns.download).and_then(Field::object);
-                    if let Some(fetched) =
-                        download.and_then(|download| fetched(directory, &entry.name, download, &ours))
+                    if let Some(fetched) = download.and_then(|download| fetched(directory, &entry.name, download, ours))
                     {
                         collected.push((ordinal, fetched));
                     }

@@ -180,6 +180,17 @@ async fn one_delivery_starts_one_flow_for_each_work_or_none() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn clients_of_another_organisation_are_not_taken_for_those_that_were_asked_for() {
+    let (server, driver) = stage();
+    let client = proto::ApiClient { client_id: "C.0123456789abcdef-OTEST1".into(), ..Default::default() };
+    server.clients.lock().unwrap().push(client);
+    match driver.endpoints().next().await {
+        Some(EndpointChange::Unreachable { message }) => assert!(message.contains("another organisation"), "{message}"),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn endpoints_come_go_and_stay_while_the_server_is_away() {
     let (server, driver) = stage();
     let client = |index: usize| proto::ApiClient { client_id: format!("C.{index:016x}"), ..Default::default() };

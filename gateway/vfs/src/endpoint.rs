@@ -19,6 +19,13 @@ impl EndpointId {
     pub fn root_org(client_id: impl Into<Arc<str>>) -> EndpointId {
         EndpointId { org: "root".into(), client_id: client_id.into() }
     }
+
+    /// The endpoint of a client id, which names its organisation unless that is the root.
+    pub fn of_client_id(client_id: impl Into<Arc<str>>) -> EndpointId {
+        let client_id = client_id.into();
+        let org = client_id.rsplit_once('-').map_or("root", |(_, org)| org);
+        EndpointId { org: org.into(), client_id }
+    }
 }
 
 impl fmt::Display for EndpointId {
@@ -65,4 +72,16 @@ pub struct Endpoint {
     pub last_seen: Option<Timestamp>,
     /// When it enrolled.
     pub first_seen: Option<Timestamp>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_client_id_names_its_organisation() {
+        assert_eq!(EndpointId::of_client_id("C.0123456789abcdef"), EndpointId::root_org("C.0123456789abcdef"));
+        let other = EndpointId::of_client_id("C.0123456789abcdef-OTEST1");
+        assert_eq!((&*other.org, other.to_string().as_str()), ("OTEST1", "C.0123456789abcdef-OTEST1"));
+    }
 }

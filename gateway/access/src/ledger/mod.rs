@@ -151,7 +151,7 @@ fn recorded_flow(event: &serde_json::Value) -> Option<RecordedFlow> {
     let at = serde_json::from_value(event.get("at")?.clone()).ok()?;
     Some(RecordedFlow {
         principal: Principal::new(text("principal")?),
-        endpoint: EndpointId::root_org(text("endpoint")?),
+        endpoint: EndpointId::of_client_id(text("endpoint")?),
         at,
     })
 }

@@ -161,7 +161,7 @@ impl Server for FakeServer {
         Ok((offset..end.max(offset)).map(|at| (at % 251) as u8).collect())
     }
 
-    async fn clients(&self, offset: u64, limit: u64) -> CallResult<proto::SearchClientsResponse> {
+    async fn clients(&self, _org: &str, offset: u64, limit: u64) -> CallResult<proto::SearchClientsResponse> {
         self.called("clients")?;
         let clients = self.clients.lock().unwrap();
         let skip = usize::try_from(offset).unwrap();
@@ -175,12 +175,12 @@ impl Server for FakeServer {
         Ok(clients.iter().find(|client| client.client_id == client_id).cloned().unwrap_or_default())
     }
 
-    async fn user(&self) -> CallResult<proto::ApiUser> {
+    async fn user(&self, _org: &str) -> CallResult<proto::ApiUser> {
         self.called("user")?;
         Ok(proto::ApiUser::default())
     }
 
-    async fn artifacts(&self, _names: &[&str]) -> CallResult<Vec<String>> {
+    async fn artifacts(&self, _org: &str, _names: &[&str]) -> CallResult<Vec<String>> {
         self.called("artifacts")?;
         Ok(Vec::new())
     }

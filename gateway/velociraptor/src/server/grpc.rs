@@ -133,7 +133,7 @@ impl Server for Grpc {
         Ok(Bytes::from(read!(self.vfs_get_buffer(request, LONG))?.data))
     }
 
-    async fn clients(&self, offset: u64, limit: u64) -> CallResult<proto::SearchClientsResponse> {
+    async fn clients(&self, _org: &str, offset: u64, limit: u64) -> CallResult<proto::SearchClientsResponse> {
         let request = proto::SearchClientsRequest { offset, limit, query: "all".into(), ..Default::default() };
         read!(self.list_clients(request, LONG))
     }
@@ -143,11 +143,11 @@ impl Server for Grpc {
         read!(self.get_client(request, SHORT))
     }
 
-    async fn user(&self) -> CallResult<proto::ApiUser> {
+    async fn user(&self, _org: &str) -> CallResult<proto::ApiUser> {
         read!(self.get_user_ui_traits((), SHORT))
     }
 
-    async fn artifacts(&self, names: &[&str]) -> CallResult<Vec<String>> {
+    async fn artifacts(&self, _org: &str, names: &[&str]) -> CallResult<Vec<String>> {
         let request = proto::GetArtifactsRequest {
             names: names.iter().map(|name| (*name).to_owned()).collect(),
             fields: Some(proto::FieldSelector { name: true, ..Default::default() }),

@@ -49,14 +49,22 @@ pub(crate) trait Server: Send + Sync + 'static {
     async fn directory_record(&self, client_id: &str, components: Vec<String>) -> CallResult<proto::VfsListResponse>;
     /// Bytes of a file of the server's file store; empty at or past its end (§5.4).
     async fn buffer(&self, org: &str, components: &[String], offset: u64, length: u32) -> CallResult<Bytes>;
-    /// A page of the clients (§9).
-    async fn clients(&self, offset: u64, limit: u64) -> CallResult<proto::SearchClientsResponse>;
+    /// Organisations that we may ask this way (§11).
+    async fn orgs(&self) -> CallResult<Vec<String>> {
+        Ok(vec!["root".to_owned()])
+    }
+    /// Whether endpoints of an organisation can be asked this way.
+    fn reaches(&self, org: &str) -> bool {
+        org == "root"
+    }
+    /// A page of the clients of an organisation (§9).
+    async fn clients(&self, org: &str, offset: u64, limit: u64) -> CallResult<proto::SearchClientsResponse>;
     /// One client; asks whether it is connected right now unless `lightweight` (§7.2).
     async fn client(&self, client_id: &str, lightweight: bool) -> CallResult<proto::ApiClient>;
-    /// Who we are (§1.5).
-    async fn user(&self) -> CallResult<proto::ApiUser>;
-    /// Which of the artifacts `names` the server has.
-    async fn artifacts(&self, names: &[&str]) -> CallResult<Vec<String>>;
+    /// Who we are in an organisation (§1.5).
+    async fn user(&self, org: &str) -> CallResult<proto::ApiUser>;
+    /// Which of the artifacts `names` an organisation has.
+    async fn artifacts(&self, org: &str, names: &[&str]) -> CallResult<Vec<String>>;
     /// Installs an artifact from its definition.
     async fn install(&self, yaml: &str) -> CallResult<()>;
     /// Version and clock, as far as we may know them.

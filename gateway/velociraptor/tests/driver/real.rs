@@ -117,6 +117,45 @@ async fn real_server(way: Way) {
     contents(&gateway, &endpoint, &rig).await;
     lists_of_works(&gateway, &driver(&rig, way, "admin"), &endpoint, &rig, way).await;
     poor_users(&rig, way, &endpoint, &small).await;
+    if way == Way::Gui {
+        other_organisations(&mut rig, &small).await;
+    }
+}
+
+async fn other_organisations(rig: &mut Rig, small: &Path) {
+    rig.start_client_of_org("OTEST1");
+    let gateway = driver(rig, Way::Gui, "gateway");
+    let mut changes = gateway.endpoints();
+    let find = async {
+        loop {
+            if let EndpointChange::Present(endpoint) = changes.next().await.unwrap()
+                && &*endpoint.id.org == "OTEST1"
+                && endpoint.system == System::Linux
+            {
+                break endpoint.id;
+            }
+        }
+    };
+    let endpoint =
+        tokio::time::timeout(Duration::from_secs(90), find).await.expect("the client of the organisation enrols");
+    println!("an endpoint of another organisation: {endpoint}");
+    assert!(endpoint.client_id.ends_with("-OTEST1"));
+    assert!(gateway.presence(&endpoint).await.unwrap().last_seen.is_some());
+    assert!(gateway.capabilities(&endpoint).await.unwrap().collect);
+    let directory = path(&endpoint, "auto", small);
+    let seen = run(&gateway, &endpoint, Work::List { directory: directory.clone(), depth: 0 }).await;
+    assert_equals_disk(&seen.only_listing().rows, small);
+    assert_equals_disk(&until_held(&gateway, &directory).await.rows, small);
+    let file = directory.child("a.txt").unwrap();
+    let seen = run(&gateway, &endpoint, Work::Fetch { files: vec![file] }).await;
+    assert_eq!(read_all(&gateway, seen.fetched[0].content.as_ref().unwrap()).await, b"hello");
+
+    let work = Work::List { directory, depth: 0 };
+    let plain = driver(rig, Way::Gui, "plain");
+    assert!(plain.submit(&endpoint, delivery(vec![work.clone()])).await.is_err(), "no rights there");
+    let over_grpc = driver(rig, Way::Grpc, "gateway");
+    let refused = over_grpc.submit(&endpoint, delivery(vec![work])).await.unwrap_err();
+    assert!(refused.to_string().contains("--gui-url"), "{refused}");
 }
 
 async fn check_tells_what_is_wrong(rig: &Rig, way: Way) {

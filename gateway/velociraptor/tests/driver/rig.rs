@@ -84,6 +84,22 @@ impl Rig {
         self.spawn(&["--config", &config, "client"]);
     }
 
+    /// Makes an organisation, in which the user `gateway` may collect, and starts a client of it.
+    pub fn start_client_of_org(&mut self, org: &str) {
+        let admin = self.file("admin.yaml").display().to_string();
+        let query = |text: String| self.tool(&["--api_config", &admin, "query", &text, "--format", "jsonl"]);
+        query(format!("SELECT org_create(name='Second', org_id='{org}') FROM scope()"));
+        query(format!("SELECT user_grant(user='gateway', roles=['investigator', 'api'], orgs=['{org}']) FROM scope()"));
+        let made = query(format!("SELECT _client_config AS Config FROM orgs() WHERE OrgId = '{org}'"));
+        let made: serde_json::Value = serde_json::from_slice(&made).unwrap();
+        std::fs::create_dir(self.file("second")).unwrap();
+        // A state of its own beside that of the first client.
+        let config = made["Config"].as_str().unwrap().replace("/client/", "/second/");
+        std::fs::write(self.file("second.config.yaml"), config).unwrap();
+        let config = self.file("second.config.yaml").display().to_string();
+        self.spawn(&["--config", &config, "client"]);
+    }
+
     /// The API client file of a user.
     pub fn api_config(&self, user: &str) -> ApiConfig {
         ApiConfig::load(&self.file(&format!("{user}.yaml"))).unwrap()

@@ -162,7 +162,7 @@ impl Inner {
         if parent.place != Place::Root {
             return parent.node.export;
         }
-        let endpoint = crate::endpoint::EndpointId::root_org(entry.row.name());
+        let endpoint = crate::endpoint::EndpointId::of_client_id(entry.row.name());
         let export = self.keys.export(&endpoint);
         if self.endpoints.get(export).is_some() { export } else { 0 }
     }

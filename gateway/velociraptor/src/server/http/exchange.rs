@@ -21,6 +21,8 @@ use super::refusal::Refusals;
 use crate::gui_config::{GuiConfig, Login};
 use crate::server::{CallError, CallResult};
 
+/// The header that names the organisation.
+const ORG: &str = "grpc-metadata-orgid";
 /// The header in which the token comes and goes.
 const TOKEN: &str = "x-csrf-token";
 /// The cookie that belongs to it.
@@ -91,27 +93,27 @@ impl Exchange {
         &self.refusals
     }
 
-    /// Reads; once more if the connection broke under it.
-    pub(super) async fn get(&self, path: &str, query: &Query, deadline: Duration) -> CallResult<Answer> {
-        match self.get_once(path, query, deadline).await {
-            Err(CallError::Unreachable(_)) => self.get_once(path, query, deadline).await,
+    /// Reads in an organisation; once more if the connection broke under it.
+    pub(super) async fn get(&self, org: &str, path: &str, query: &Query, deadline: Duration) -> CallResult<Answer> {
+        match self.get_once(org, path, query, deadline).await {
+            Err(CallError::Unreachable(_)) => self.get_once(org, path, query, deadline).await,
             first => first,
         }
     }
 
-    async fn get_once(&self, path: &str, query: &Query, deadline: Duration) -> CallResult<Answer> {
-        let request = self.request(Method::GET, &format!("{path}{query}"), Bytes::new())?;
+    async fn get_once(&self, org: &str, path: &str, query: &Query, deadline: Duration) -> CallResult<Answer> {
+        let request = self.request(Method::GET, org, &format!("{path}{query}"), Bytes::new())?;
         within(deadline, self.send(request)).await
     }
 
     /// Sends a message. Only a refused token, which means that nothing was done, lets it be sent again.
-    pub(super) async fn post(&self, path: &str, message: &Value, deadline: Duration) -> CallResult<Answer> {
+    pub(super) async fn post(&self, org: &str, path: &str, message: &Value, deadline: Duration) -> CallResult<Answer> {
         let body = Bytes::from(message.to_string());
         within(deadline, async {
-            match self.post_once(path, &body, self.token(None).await?).await {
+            match self.post_once(org, path, &body, self.token(None).await?).await {
                 Err((CallError::Misconfigured(_), Some(refused))) => {
                     let fresh = self.token(Some(&refused)).await?;
-                    self.post_once(path, &body, fresh).await.map_err(|(error, _)| error)
+                    self.post_once(org, path, &body, fresh).await.map_err(|(error, _)| error)
                 }
                 first => first.map_err(|(error, _)| error),
             }
@@ -120,8 +122,14 @@ impl Exchange {
     }
 
     /// The error comes with the token if it is that which was refused.
-    async fn post_once(&self, path: &str, body: &Bytes, token: Token) -> Result<Answer, (CallError, Option<Token>)> {
-        let mut request = self.request(Method::POST, path, body.clone()).map_err(|error| (error, None))?;
+    async fn post_once(
+        &self,
+        org: &str,
+        path: &str,
+        body: &Bytes,
+        token: Token,
+    ) -> Result<Answer, (CallError, Option<Token>)> {
+        let mut request = self.request(Method::POST, org, path, body.clone()).map_err(|error| (error, None))?;
         let headers = request.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         if let Some(value) = &token.value {
@@ -148,7 +156,7 @@ impl Exchange {
             return Ok(token.clone());
         }
         // Without a cookie the server makes one and a token for it.
-        let request = self.request(Method::GET, super::WHO, Bytes::new())?;
+        let request = self.request(Method::GET, "root", super::WHO, Bytes::new())?;
         let answer = self.send(request).await?;
         let cookies = answer.parts.headers.get_all(SET_COOKIE).iter().filter_map(|cookie| cookie.to_str().ok());
         let pair = cookies
@@ -162,10 +170,11 @@ impl Exchange {
         Ok(token)
     }
 
-    fn request(&self, method: Method, path: &str, body: Bytes) -> CallResult<Request<Full<Bytes>>> {
+    fn request(&self, method: Method, org: &str, path: &str, body: Bytes) -> CallResult<Request<Full<Bytes>>> {
         let mut request = Request::builder()
             .method(method)
             .uri(format!("{}{path}", self.api))
+            .header(ORG, org)
             .header(REFERER, &self.referer)
             .header(ACCEPT, "*/*")
             .header(USER_AGENT, concat!("raptorgate/", env!("CARGO_PKG_VERSION")))

@@ -9,6 +9,7 @@ mod query;
 mod refusal;
 mod request;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -16,7 +17,7 @@ use bytes::Bytes;
 use futures_util::stream::{BoxStream, StreamExt as _};
 use serde_json::json;
 use velociraptor_proto::proto;
-use vfs::Timestamp;
+use vfs::{EndpointId, Timestamp};
 
 use super::{CallError, CallResult, Facts, Server};
 use crate::gui_config::GuiConfig;
@@ -44,27 +45,40 @@ impl Gui {
         Ok(Gui { exchange: Exchange::new(config)? })
     }
 
-    /// Who we are, in the root organisation. A user without rights there is silently moved to another organisation, whose endpoints
-    /// must not be taken for those of the root.
-    async fn who(&self) -> CallResult<(proto::ApiUser, Option<Timestamp>)> {
-        let answer = self.exchange.get(WHO, &Query::default(), SHORT).await?;
-        let user: proto::ApiUser = parse::<answer::User, _>(answer.json()?)?;
-        let org = user.interface_traits.as_ref().map_or("", |traits| traits.org.as_str());
-        if !matches!(org, "" | "root") {
-            return Err(CallError::Misconfigured(format!(
-                "the user {} has no rights in the root organisation of the server, only in others such as {org}: grant them with \
-                 `velociraptor --config server.config.yaml acl grant {} --role investigator` on the server",
-                user.username, user.username
-            )));
-        }
-        Ok((user, answer.date()))
+    /// Who we are somewhere, and what time it is there.
+    async fn anywhere(&self, org: &str) -> CallResult<(proto::ApiUser, Option<Timestamp>)> {
+        let answer = self.exchange.get(org, WHO, &Query::default(), SHORT).await?;
+        Ok((parse::<answer::User, _>(answer.json()?)?, answer.date()))
     }
+
+    /// Who we are in an organisation. A user without rights there is silently moved to another one, whose answers must not be taken
+    /// for those of the first.
+    async fn who(&self, org: &str) -> CallResult<proto::ApiUser> {
+        let (user, _) = self.anywhere(org).await?;
+        let actual = user.interface_traits.as_ref().map_or("", |traits| traits.org.as_str());
+        if matches!(actual, "") || actual == org {
+            return Ok(user);
+        }
+        Err(CallError::Misconfigured(format!(
+            "the user {name} has no rights in the organisation {org} of the server, only in others such as {actual}: grant them with \
+             `velociraptor --config server.config.yaml acl grant {name} --role investigator --org {org}` on the server",
+            name = user.username
+        )))
+    }
+}
+
+/// The organisation of a client.
+fn org_of(client_id: &str) -> Arc<str> {
+    EndpointId::of_client_id(client_id).org
 }
 
 #[async_trait]
 impl Server for Gui {
     async fn collect(&self, request: proto::ArtifactCollectorArgs) -> CallResult<String> {
-        let answer = self.exchange.post("CollectArtifact", &request::collect(&request)?, LONG).await?;
+        let answer = self
+            .exchange
+            .post(&org_of(&request.client_id), "CollectArtifact", &request::collect(&request)?, LONG)
+            .await?;
         let started: proto::ArtifactCollectorResponse = parse::<answer::Started, _>(answer.json()?)?;
         if started.flow_id.is_empty() {
             return Err(CallError::Failed("it started no flow".into()));
@@ -75,29 +89,33 @@ impl Server for Gui {
     async fn flow(&self, client_id: &str, flow_id: &str) -> CallResult<proto::ArtifactCollectorContext> {
         let query =
             Query::default().with("client_id", client_id).with("flow_id", flow_id).flag("include_full_request", true);
-        let answer = self.exchange.get("GetFlowDetails", &query, SHORT).await?;
+        let answer = self.exchange.get(&org_of(client_id), "GetFlowDetails", &query, SHORT).await?;
         let details: proto::FlowDetails = parse::<answer::Details, _>(answer.json()?)?;
         details.context.ok_or(CallError::NotFound)
     }
 
     async fn cancel(&self, client_id: &str, flow_id: &str) -> CallResult<()> {
         let request = json!({ "client_id": client_id, "flow_id": flow_id });
-        self.exchange.post("CancelFlow", &request, LONG).await?.json().map(|_| ())
+        self.exchange.post(&org_of(client_id), "CancelFlow", &request, LONG).await?.json().map(|_| ())
     }
 
     async fn table(&self, request: proto::GetTableRequest) -> CallResult<proto::GetTableResponse> {
-        let answer = self.exchange.get("GetTable", &request::table(&request)?, LONG).await?;
+        let answer =
+            self.exchange.get(&org_of(&request.client_id), "GetTable", &request::table(&request)?, LONG).await?;
         parse::<answer::Table, _>(answer.json()?)
     }
 
     async fn directory(&self, request: proto::GetTableRequest) -> CallResult<proto::GetTableResponse> {
-        let answer = self.exchange.get("VFSListDirectoryFiles", &request::table(&request)?, LONG).await?;
+        let answer = self
+            .exchange
+            .get(&org_of(&request.client_id), "VFSListDirectoryFiles", &request::table(&request)?, LONG)
+            .await?;
         parse::<answer::Table, _>(answer.json()?)
     }
 
     async fn directory_record(&self, client_id: &str, components: Vec<String>) -> CallResult<proto::VfsListResponse> {
         let query = Query::default().with("client_id", client_id).all("vfs_components", &components);
-        let answer = self.exchange.get("VFSStatDirectory", &query, SHORT).await?;
+        let answer = self.exchange.get(&org_of(client_id), "VFSStatDirectory", &query, SHORT).await?;
         parse::<answer::Record, _>(answer.json()?)
     }
 
@@ -113,42 +131,54 @@ impl Server for Gui {
             .number("offset", offset)
             .number("length", length.into())
             .flag("padding", true);
-        let bytes = self.exchange.get("DownloadVFSFile", &query, LONG).await?.file()?;
+        let bytes = self.exchange.get(org, "DownloadVFSFile", &query, LONG).await?.file()?;
         if bytes.len() > length as usize {
             return Err(CallError::Failed("it gives more of a file than it was asked for".into()));
         }
         Ok(bytes)
     }
 
-    async fn clients(&self, offset: u64, limit: u64) -> CallResult<proto::SearchClientsResponse> {
+    async fn orgs(&self) -> CallResult<Vec<String>> {
+        let (user, _) = self.anywhere("root").await?;
+        Ok(user.orgs.into_iter().map(|org| if org.id.is_empty() { "root".to_owned() } else { org.id }).collect())
+    }
+
+    fn reaches(&self, _org: &str) -> bool {
+        true
+    }
+
+    async fn clients(&self, org: &str, offset: u64, limit: u64) -> CallResult<proto::SearchClientsResponse> {
         if offset == 0 {
-            self.who().await?;
+            self.who(org).await?;
         }
         let query = Query::default().with("query", "all").number("offset", offset).number("limit", limit);
-        let answer = self.exchange.get("SearchClients", &query, LONG).await?;
+        let answer = self.exchange.get(org, "SearchClients", &query, LONG).await?;
         parse::<answer::Clients, _>(answer.json()?)
     }
 
     async fn client(&self, client_id: &str, lightweight: bool) -> CallResult<proto::ApiClient> {
         let mut path = "GetClient/".to_owned();
         escape(client_id, &mut path);
-        let answer = self.exchange.get(&path, &Query::default().flag("lightweight", lightweight), SHORT).await?;
+        let answer = self
+            .exchange
+            .get(&org_of(client_id), &path, &Query::default().flag("lightweight", lightweight), SHORT)
+            .await?;
         parse::<answer::Client, _>(answer.json()?)
     }
 
-    async fn user(&self) -> CallResult<proto::ApiUser> {
-        self.who().await.map(|(user, _)| user)
+    async fn user(&self, org: &str) -> CallResult<proto::ApiUser> {
+        self.who(org).await
     }
 
-    async fn artifacts(&self, names: &[&str]) -> CallResult<Vec<String>> {
+    async fn artifacts(&self, org: &str, names: &[&str]) -> CallResult<Vec<String>> {
         let request = json!({ "names": names, "fields": { "name": true } });
-        let answer = self.exchange.post("GetArtifacts", &request, LONG).await?;
+        let answer = self.exchange.post(org, "GetArtifacts", &request, LONG).await?;
         let found: proto::ArtifactDescriptors = parse::<answer::Artifacts, _>(answer.json()?)?;
         Ok(found.items.into_iter().map(|item| item.name).collect())
     }
 
     async fn install(&self, yaml: &str) -> CallResult<()> {
-        let answer = self.exchange.post("SetArtifactFile", &json!({ "artifact": yaml }), LONG).await?;
+        let answer = self.exchange.post("root", "SetArtifactFile", &json!({ "artifact": yaml }), LONG).await?;
         let answer: proto::SetArtifactResponse = parse::<answer::Installed, _>(answer.json()?)?;
         if answer.error {
             return Err(CallError::Failed(super::failure::without_paths(&answer.error_message)));
@@ -158,7 +188,7 @@ impl Server for Gui {
 
     async fn facts(&self) -> CallResult<Facts> {
         // Only a query tells the version.
-        Ok(Facts { version: None, time: self.who().await?.1 })
+        Ok(Facts { version: None, time: self.anywhere("root").await?.1 })
     }
 
     fn completions(&self) -> BoxStream<'static, CallResult<Bytes>> {
@@ -170,7 +200,7 @@ impl Server for Gui {
     }
 
     async fn health(&self) -> CallResult<()> {
-        self.who().await.map(|_| ())
+        self.anywhere("root").await.map(|_| ())
     }
 
     fn advice(&self, error: &CallError) -> String {
