@@ -113,7 +113,7 @@ pub(crate) fn chunk_count(size: u64) -> u64 {
 impl Inner {
     /// A chunk of a content, from wherever it is nearest.
     pub(crate) async fn chunk(self: &Arc<Self>, held: &Held, index: u64) -> Result<Bytes> {
-        let content = held.content;
+        let content = held.content();
         if let Some(bytes) = self.chunks.now(content, index) {
             return Ok(bytes);
         }
@@ -131,7 +131,7 @@ impl Inner {
 
     /// Starts fetching what a sequential reader will want next.
     pub(crate) fn read_ahead(self: &Arc<Self>, held: &Held, index: u64) {
-        let content = held.content;
+        let content = held.content();
         let range = self.chunks.note(content, index, chunk_count(held.size()));
         for next in range {
             if held.locate(next).is_none() || self.chunks.now(content, next).is_some() {
@@ -149,7 +149,7 @@ impl Inner {
     }
 
     async fn fetch_chunk(self: &Arc<Self>, held: &Held, index: u64) -> Result<Bytes> {
-        let content = held.content;
+        let content = held.content();
         let offset = index * CHUNK_BYTES as u64;
         let expected = held.size().saturating_sub(offset).min(CHUNK_BYTES as u64);
         let store = self.store.clone();

@@ -13,8 +13,7 @@ use crate::tree::Directory;
 pub(crate) struct Held {
     record: Arc<FileRecord>,
     part: Part,
-    /// Its key in the store.
-    pub content: ContentKey,
+    node: Node,
 }
 
 /// Which part of the file's record it is.
@@ -28,12 +27,15 @@ impl Held {
     /// What is held of the version that `node` names.
     pub(crate) fn of(directory: &Directory, node: &Node) -> Option<Held> {
         let record = directory.file(node.own)?;
-        if let Some(index) = record.collected.iter().position(|copy| copy.version == node.version) {
-            let content = content_key(record.collected.get(index)?);
-            return Some(Held { record, part: Part::Whole(index), content });
-        }
-        let index = record.in_ranges.iter().position(|held| held.version == node.version)?;
-        Some(Held { record, part: Part::InRanges(index), content: ranges_key(node) })
+        let whole = record.collected.iter().position(|copy| copy.version == node.version).map(Part::Whole);
+        let in_ranges = || record.in_ranges.iter().position(|held| held.version == node.version).map(Part::InRanges);
+        let part = whole.or_else(in_ranges)?;
+        Some(Held { record, part, node: *node })
+    }
+
+    /// Its key in the store.
+    pub(crate) fn content(&self) -> ContentKey {
+        self.whole().map_or_else(|| ranges_key(&self.node), content_key)
     }
 
     /// The copy, if it is whole.

@@ -49,10 +49,11 @@ impl Inner {
         let entry = loaded.as_ref()?.snapshot.by_identity(node.own);
         match source(&directory, entry.as_ref(), node).ok()? {
             (Source::Held(held), attributes) => {
+                let content = held.content();
                 let mut segments = Vec::with_capacity(2);
                 for piece in pieces(held.size(), offset, length) {
                     held.locate(piece.chunk)?;
-                    segments.push(self.chunks.now(held.content, piece.chunk)?.slice(piece.from..piece.to));
+                    segments.push(self.chunks.now(content, piece.chunk)?.slice(piece.from..piece.to));
                     self.read_ahead(&held, piece.chunk);
                     if held.ranges().is_some() {
                         self.ranges_ahead(&directory, node, &held, piece.chunk, call);
@@ -141,7 +142,7 @@ impl Inner {
         (offset, length): (u64, u32),
         call: &Call,
     ) -> Result<Data> {
-        self.owners.insert(held.content, (directory.key(), node.own));
+        self.owners.insert(held.content(), (directory.key(), node.own));
         let mut segments = Vec::with_capacity(2);
         for piece in pieces(held.size(), offset, length) {
             self.read_ahead(held, piece.chunk);
@@ -158,7 +159,7 @@ impl Inner {
 
     /// One event in the ledger for each run of reads of one content by one principal.
     fn note_read(&self, directory: &Directory, held: &Held, call: &Call) {
-        if !self.reads.is_new(call.principal.name(), held.content, self.clock.now()) {
+        if !self.reads.is_new(call.principal.name(), held.content(), self.clock.now()) {
             return;
         }
         let Place::Endpoint(place) = &directory.place else {
