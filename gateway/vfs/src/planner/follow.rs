@@ -7,7 +7,7 @@ use super::leave::Turn;
 use super::{Demand, Wish};
 use crate::backend::{Cause, Complaint, Failure, Job, JobEvent, Listed, Outcome};
 use crate::error::{Error, ErrorKind, Result};
-use crate::flight::Flight;
+use crate::flight::{Flight, RETRY_AFTER};
 use crate::path::EndpointPath;
 use crate::store::FailureRecord;
 use crate::tree::Directory;
@@ -88,10 +88,21 @@ impl Inner {
             }
         };
         for (child, flight) in children.into_values() {
-            flight.end(Err(Error::backend("the endpoint could not read this directory")));
-            child.end_flight(&flight);
+            self.did_not_come(demand, &child, flight);
         }
         if listed { Ok(End::Listed) } else { self.unlisted(demand, job, outcome).await }
+    }
+
+    /// A directory that was to come along did not: whoever joined waits for a listing of its own, which also says why.
+    fn did_not_come(self: &Arc<Self>, demand: &Demand, child: &Arc<Directory>, flight: Arc<Flight>) {
+        child.end_flight(&flight);
+        if flight.is_wanted()
+            && let Ok(own) = self.demand_listing(child, &demand.call, Wish::Fresh)
+        {
+            tokio::spawn(async move { flight.end(own.ended().await) });
+        } else {
+            flight.end(Err(Error::later(RETRY_AFTER, "the directory did not come with the one above it; ask again")));
+        }
     }
 
     /// The job is over and has not listed the directory.
