@@ -88,6 +88,12 @@ impl Directory {
         self.state.load()
     }
 
+    /// What is known of the listing `loaded`; `None` if another one has become current. Rows of one listing must never be judged by the
+    /// age of another.
+    pub(crate) fn state_of(&self, loaded: &Loaded) -> Option<arc_swap::Guard<Arc<State>>> {
+        Some(self.state()).filter(|state| state.generation == loaded.generation)
+    }
+
     /// The current listing, if it is in memory.
     pub(crate) fn loaded(&self) -> Option<Arc<Loaded>> {
         self.loaded.load_full()

@@ -11,7 +11,7 @@ use crate::node::{Node, NodeKind};
 use crate::planner::{Wish, failure_error};
 use crate::principal::Call;
 use crate::store::{DirectoryKey, FailureRecord, Place};
-use crate::tree::{Directory, Loaded, gone};
+use crate::tree::{Directory, Loaded, State, gone};
 
 impl Inner {
     pub(super) fn list_now(self: &Arc<Self>, node: &Node, call: &Call) -> Option<Result<Listing>> {
@@ -24,7 +24,7 @@ impl Inner {
             Place::Meta { .. } | Place::MetaFiles { .. } => return None,
             Place::Root | Place::ByName if !self.root_is_complete() => return None,
             Place::Endpoint(_) => {
-                match self.visit(&directory, call) {
+                match self.visit_of(&directory, &loaded, call)? {
                     Visit::Serve => {}
                     Visit::ServeAndRefresh => self.refresh_in_background(&directory, call),
                     Visit::Wait => return None,
@@ -64,10 +64,16 @@ impl Inner {
         if !matches!(directory.place, Place::Endpoint(_)) {
             return self.tree.load(directory).await?.ok_or_else(gone);
         }
-        let Some(loaded) = self.tree.load(directory).await? else {
-            return self.first_listing(directory, call, wish).await;
+        let (loaded, visit) = loop {
+            let Some(loaded) = self.tree.load(directory).await? else {
+                return self.first_listing(directory, call, wish).await;
+            };
+            match self.visit_of(directory, &loaded, call) {
+                Some(visit) => break (loaded, visit),
+                None => tokio::task::yield_now().await,
+            }
         };
-        match self.visit(directory, call) {
+        match visit {
             Visit::Serve => Ok(loaded),
             Visit::ServeAndRefresh => {
                 self.refresh_in_background(directory, call);
@@ -153,8 +159,17 @@ impl Inner {
         }
     }
 
+    /// What a visit does with the current listing.
     fn visit(&self, directory: &Directory, call: &Call) -> Visit {
-        let state = directory.state();
+        self.visit_by(&directory.state(), call)
+    }
+
+    /// What a visit does with the listing `loaded`; `None` if another one has become current.
+    fn visit_of(&self, directory: &Directory, loaded: &Loaded, call: &Call) -> Option<Visit> {
+        Some(self.visit_by(&*directory.state_of(loaded)?, call))
+    }
+
+    fn visit_by(&self, state: &State, call: &Call) -> Visit {
         match &state.listing {
             Some(_) if call.frozen => Visit::Serve,
             Some(listing) => self.settings.freshness.visit(self.clock.now().since(listing.observation.seen)),

@@ -29,7 +29,7 @@ impl Inner {
         if let Some(entry) = self.entry_called(&directory, &loaded.snapshot, name, call) {
             return Some(Ok(self.found(&directory, &entry, call.frozen)));
         }
-        let proven = self.misses_are_proven(&directory, call) && !self.is_reachable(&directory, name, call);
+        let proven = self.misses_are_proven(&directory, loaded, call) && !self.is_reachable(&directory, name, call);
         proven.then(|| Err(absent(name)))
     }
 
@@ -67,12 +67,30 @@ impl Inner {
             let attributes = self.directory_attributes(&child).await?;
             return Ok(Found { node: child.node, attributes });
         }
-        self.miss(&directory, name, call).await
+        self.miss(&directory, loaded, name, call).await
     }
 
-    /// The name is not in the listing that we have: is it proven absent?
-    async fn miss(self: &Arc<Self>, directory: &Arc<Directory>, name: &str, call: &Call) -> Result<Found> {
-        if self.misses_are_proven(directory, call) {
+    /// The name is not in the listing `searched`: is it proven absent?
+    async fn miss(
+        self: &Arc<Self>,
+        directory: &Arc<Directory>,
+        mut searched: Option<Arc<Loaded>>,
+        name: &str,
+        call: &Call,
+    ) -> Result<Found> {
+        // A newer one may have come in between.
+        while let Some(loaded) = &searched
+            && directory.state_of(loaded).is_none()
+        {
+            tokio::task::yield_now().await;
+            searched = self.tree.load(directory).await?;
+            if let Some(loaded) = &searched
+                && let Some(found) = self.child_called(directory, loaded, name, call).await?
+            {
+                return Ok(found);
+            }
+        }
+        if searched.is_some_and(|loaded| self.misses_are_proven(directory, &loaded, call)) {
             return Err(absent(name));
         }
         match &directory.place {
@@ -101,7 +119,7 @@ impl Inner {
                     if let Some(found) = found {
                         return Ok(found);
                     }
-                    if self.misses_are_proven(directory, call) {
+                    if loaded.is_some_and(|loaded| self.misses_are_proven(directory, &loaded, call)) {
                         return Err(absent(name));
                     }
                 }
@@ -151,15 +169,15 @@ impl Inner {
             })
     }
 
-    /// Whether a name that is not in the current listing is proven absent without asking anybody.
-    fn misses_are_proven(&self, directory: &Directory, call: &Call) -> bool {
+    /// Whether a name that is not in the listing `loaded` is proven absent without asking anybody.
+    fn misses_are_proven(&self, directory: &Directory, loaded: &Loaded, call: &Call) -> bool {
         match &directory.place {
             Place::Root | Place::ByName => self.endpoints.round() == Round::Complete,
             Place::Accessors(_) => true,
             Place::Meta { .. } | Place::MetaFiles { .. } => false,
             Place::Endpoint(_) => {
-                let state = directory.state();
-                state.listing.as_ref().is_some_and(|listing| {
+                let state = directory.state_of(loaded);
+                state.as_ref().and_then(|state| state.listing.as_ref()).is_some_and(|listing| {
                     call.frozen
                         || self.settings.freshness.visit(self.clock.now().since(listing.observation.seen))
                             == Visit::Serve
