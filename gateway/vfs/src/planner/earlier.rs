@@ -2,6 +2,7 @@
 //! was not delivered in time is taken back, across restarts too (D17).
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::time::Instant;
 
@@ -11,6 +12,7 @@ use crate::error::{Error, Result};
 use crate::flight::{EndOnDrop, Flight};
 use crate::node::Identity;
 use crate::path::EndpointPath;
+use crate::principal::{Call, Principal, Protocol};
 use crate::store::{JobRecord, Place};
 use crate::tree::{Directory, EndpointEntry, blocking, gone};
 use crate::vfs::Inner;
@@ -104,9 +106,17 @@ async fn take_up(inner: Arc<Inner>, record: JobRecord) {
     if let Err(error) = &result {
         tracing::warn!(flow = %record.job.id, path = %record.path, %error, "a flow of the time before the start was given up");
     }
-    flight.end(result);
-    if let Some(directory) = directory {
-        directory.end_flight(&flight);
+    match directory {
+        Some(directory) if result.is_err() && !flight.has_ended() => {
+            // Whoever joined asked for a listing, not for that of an earlier time.
+            let call = Call::new(Principal::new(record.principal), Protocol::Gateway, Duration::ZERO);
+            inner.did_not_come(&directory, &flight, &call).await;
+        }
+        Some(directory) => {
+            flight.end(result);
+            directory.end_flight(&flight);
+        }
+        None => flight.end(result),
     }
 }
 

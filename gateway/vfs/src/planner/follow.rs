@@ -9,6 +9,7 @@ use crate::backend::{Cause, Complaint, Failure, Job, JobEvent, Listed, Outcome};
 use crate::error::{Error, ErrorKind, Result};
 use crate::flight::{Flight, RETRY_AFTER};
 use crate::path::EndpointPath;
+use crate::principal::Call;
 use crate::store::FailureRecord;
 use crate::tree::Directory;
 use crate::vfs::Inner;
@@ -88,21 +89,22 @@ impl Inner {
             }
         };
         for (child, flight) in children.into_values() {
-            self.did_not_come(demand, &child, flight);
+            let (inner, call) = (self.clone(), demand.call.clone());
+            tokio::spawn(async move { inner.did_not_come(&child, &flight, &call).await });
         }
         if listed { Ok(End::Listed) } else { self.unlisted(demand, job, outcome).await }
     }
 
-    /// A directory that was to come along did not: whoever joined waits for a listing of its own, which also says why.
-    fn did_not_come(self: &Arc<Self>, demand: &Demand, child: &Arc<Directory>, flight: Arc<Flight>) {
-        child.end_flight(&flight);
-        if flight.is_wanted()
-            && let Ok(own) = self.demand_listing(child, &demand.call, Wish::Fresh)
-        {
-            tokio::spawn(async move { flight.end(own.ended().await) });
-        } else {
-            flight.end(Err(Error::later(RETRY_AFTER, "the directory did not come with the one above it; ask again")));
-        }
+    /// A listing that somebody else's job was to bring did not come: whoever joined waits for one of its own, which also says why.
+    pub(super) async fn did_not_come(self: &Arc<Self>, directory: &Arc<Directory>, flight: &Arc<Flight>, call: &Call) {
+        directory.end_flight(flight);
+        let own = if flight.is_wanted() { self.demand_listing(directory, call, Wish::Fresh).ok() } else { None };
+        flight.end(match own {
+            Some(own) => own.ended().await,
+            None => {
+                Err(Error::later(RETRY_AFTER, "the listing that was under way did not bring this directory; ask again"))
+            }
+        });
     }
 
     /// The job is over and has not listed the directory.
