@@ -74,12 +74,15 @@ impl Queue {
     }
 }
 
-/// Nobody takes deliveries any more, however that came.
+/// If the task that takes deliveries panics, the next who wants one starts another.
 struct Served(Arc<Queue>);
 
 impl Drop for Served {
     fn drop(&mut self) {
-        self.0.lock().is_served = false;
+        // At its regular end the task says so itself, under the lock: a successor may be at work by now.
+        if std::thread::panicking() {
+            self.0.lock().is_served = false;
+        }
     }
 }
 
@@ -180,9 +183,7 @@ impl Inner {
             None => self.demand_whole(demand).await?.ended().await,
         }
     }
-}
 
-impl Inner {
     /// Whether a whole copy cannot be of the state that ranges of its version were read in: every byte that was held is compared.
     pub(super) async fn differs_from_ranges(self: &Arc<Self>, demand: &Demand, whole: &FetchedContent) -> Result<bool> {
         let Some(held) = Held::of(&demand.directory, &demand.node) else { return Ok(false) };

@@ -18,7 +18,7 @@ use crate::flight::{EndOnDrop, Flight};
 use crate::node::Node;
 use crate::principal::Spend;
 use crate::vfs::Inner;
-use others::{BYTES, Choice};
+use others::{BYTES, Choice, is_held};
 pub(crate) use readers::Readers;
 
 /// A small file.
@@ -87,9 +87,8 @@ impl Inner {
         let mut choice = Choice::new(demand, companions.len() + most.saturating_sub(1), !many);
         let Some(above) = demand.path.parent() else { return Ok(Vec::new()) };
         for entry in companions {
-            let held = demand.directory.file(entry.identity).is_some_and(|record| !record.collected.is_empty());
             let small_enough = above.child(entry.row.name()).ok().and_then(|path| automatic(&self.settings, &path));
-            if !held && small_enough.is_some_and(|cap| entry.row.size() <= cap) {
+            if !is_held(&demand.directory, &entry) && small_enough.is_some_and(|cap| entry.row.size() <= cap) {
                 self.add(demand, (&demand.directory, &above), &entry, true, &mut choice).await;
             }
         }

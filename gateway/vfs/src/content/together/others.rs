@@ -52,7 +52,8 @@ fn is_small(entry: &Entry<'_>) -> bool {
         && !(row.unfetchable() || row.size_unknown() || row.inline().is_some())
 }
 
-fn is_held(directory: &Directory, entry: &Entry<'_>) -> bool {
+/// Whether a copy of it is here, of whatever version.
+pub(super) fn is_held(directory: &Directory, entry: &Entry<'_>) -> bool {
     directory.file(entry.identity).is_some_and(|record| !record.collected.is_empty())
 }
 
