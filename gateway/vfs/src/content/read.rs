@@ -88,7 +88,18 @@ impl Inner {
         let loaded = self.tree.load(&directory).await?.ok_or_else(gone)?;
         let entry = loaded.snapshot.by_identity(node.own);
         for round in 0..ROUNDS {
-            match source(&directory, entry.as_ref(), node)? {
+            let source = match source(&directory, entry.as_ref(), node) {
+                Ok(source) => source,
+                // It left the listing while it is being collected: what comes is its content (D5).
+                Err(error) => match directory.collection((node.own, node.version)) {
+                    Some(running) => {
+                        running.wait(call.hold).await?;
+                        continue;
+                    }
+                    None => return Err(error),
+                },
+            };
+            match source {
                 (Source::Inline(bytes), attributes) => return Ok(whole(&bytes, offset, length, attributes)),
                 (Source::Empty, attributes) => return Ok(whole(&Bytes::new(), offset, length, attributes)),
                 (Source::Held(held), attributes) => {

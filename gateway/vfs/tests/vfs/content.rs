@@ -236,6 +236,9 @@ async fn a_file_that_leaves_the_listing_while_it_is_collected_is_served() {
     let _news: Vec<Progress> = vfs.refresh(&etc, 0, &call()).collect().await;
     assert_eq!(find(&vfs, &path("etc/hosts")).await.unwrap_err().kind(), ErrorKind::Absent);
     assert!(!reader.is_finished());
+    // Whoever asks again, because his patience was too short, waits for the same.
+    assert_eq!(read_all(&vfs, &node).await.unwrap(), b"127.0.0.1 localhost\n");
+    assert_eq!(backend.fetches(), 1);
     assert_eq!(reader.await.unwrap().unwrap(), b"127.0.0.1 localhost\n");
 }
 
