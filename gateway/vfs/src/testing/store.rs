@@ -1,7 +1,7 @@
 //! A store in memory.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 
@@ -17,7 +17,7 @@ pub struct MemoryStore {
     state: Mutex<State>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 struct State {
     directories: BTreeMap<DirectoryKey, DirectoryRecord>,
     rows: HashMap<(DirectoryKey, u32), Bytes>,
@@ -28,6 +28,12 @@ struct State {
 }
 
 impl MemoryStore {
+    /// What a new process finds after this one was killed: all that was written by now, and nothing that the one before still writes.
+    pub fn after_a_kill(&self) -> Arc<MemoryStore> {
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        Arc::new(MemoryStore { state: Mutex::new(state) })
+    }
+
     fn with<T>(&self, work: impl FnOnce(&mut State) -> T) -> Result<T> {
         Ok(work(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner)))
     }

@@ -108,7 +108,7 @@ fn same(files: &Files, names: &[String]) -> bool {
 async fn run(steps: Vec<Step>) -> Result<(), TestCaseError> {
     let backend = crate::backend();
     backend.add_directory(CLIENT, "auto", &["d"]);
-    let store = Arc::new(MemoryStore::default());
+    let mut store = Arc::new(MemoryStore::default());
     let mut vfs = vfs_with(&backend, &store, Settings::default());
     know(&vfs).await;
     let mut truth = Truth { backend: backend.clone(), now: Files::new(), history: Vec::new(), writes: 0, online: true };
@@ -132,6 +132,7 @@ async fn run(steps: Vec<Step>) -> Result<(), TestCaseError> {
             }
             Step::Wait { seconds } => tokio::time::advance(Duration::from_secs(u64::from(seconds))).await,
             Step::Restart => {
+                store = store.after_a_kill();
                 vfs = vfs_with(&backend, &store, Settings::default());
                 know(&vfs).await;
             }
