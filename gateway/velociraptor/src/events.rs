@@ -2,12 +2,13 @@
 //!
 //! Events are a hint that comes at once, never the only way: they are not durable, and an offline endpoint's cancelled flow gives none.
 
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use dashmap::DashMap;
 use futures_util::StreamExt as _;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
@@ -25,6 +26,9 @@ struct Shared {
     /// Flows that somebody waits for.
     expected: DashMap<String, watch::Sender<Option<FlowState>>>,
     stream: watch::Sender<Stream>,
+    /// Flows in a row whose end no event told.
+    untold: AtomicU32,
+    silent: Notify,
 }
 
 /// State of the stream.
@@ -48,12 +52,19 @@ const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 /// Rights change seldom.
 const PAUSE_WITHOUT_RIGHT: Duration = Duration::from_secs(300);
+/// A stream that told of none of so many flows in a row is connected anew.
+const UNTOLD: u32 = 3;
 /// A flow that is expected and never watched must not stay for ever.
 const MAX_EXPECTED: usize = 65_536;
 
 impl Completions {
     pub(crate) fn new(server: Arc<dyn Server>) -> Completions {
-        let shared = Arc::new(Shared { expected: DashMap::new(), stream: watch::Sender::new(Stream::default()) });
+        let shared = Arc::new(Shared {
+            expected: DashMap::new(),
+            stream: watch::Sender::new(Stream::default()),
+            untold: AtomicU32::new(0),
+            silent: Notify::new(),
+        });
         Completions { shared, server, task: OnceLock::new() }
     }
 
@@ -96,6 +107,13 @@ impl Expected {
         *self.stream.borrow()
     }
 
+    /// The flow has finished, as the server says when asked; no event told so. The event may be late, but not those of all flows.
+    pub(crate) fn untold(&self) {
+        if self.stream().up && self.shared.untold.fetch_add(1, Ordering::Relaxed) + 1 >= UNTOLD {
+            self.shared.silent.notify_one();
+        }
+    }
+
     /// Waits for the flow's end by event (`Some`), or for a reason to ask the server: the stream was connected anew, or
     /// `patience` is over (`None`).
     pub(crate) async fn wait(&mut self, patience: Duration) -> Option<FlowState> {
@@ -129,9 +147,17 @@ async fn follow(server: Arc<dyn Server>, shared: Arc<Shared>) {
             stream.generation += 1;
         });
         let ended = loop {
-            match events.next().await {
+            let event = tokio::select! {
+                event = events.next() => event,
+                () = shared.silent.notified() => {
+                    tracing::info!("the stream of ended flows is silent; connecting it anew");
+                    break None;
+                }
+            };
+            match event {
                 Some(Ok(event)) => {
                     pause = FIRST_PAUSE;
+                    shared.untold.store(0, Ordering::Relaxed);
                     for line in event.split(|byte| *byte == b'\n') {
                         if let Some((flow_id, state)) = FlowState::of_event(line)
                             && let Some(expected) = shared.expected.get(&flow_id)
@@ -145,6 +171,7 @@ async fn follow(server: Arc<dyn Server>, shared: Arc<Shared>) {
             }
         };
         shared.stream.send_modify(|stream| stream.up = false);
+        shared.untold.store(0, Ordering::Relaxed);
         if begun.elapsed() > LONGEST_PAUSE {
             pause = FIRST_PAUSE;
         }

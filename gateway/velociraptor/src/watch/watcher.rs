@@ -113,7 +113,12 @@ impl Watcher {
             let state = match state {
                 Some(state) => state,
                 None => match self.ask().await {
-                    Ok(state) => state,
+                    Ok(state) => {
+                        if state.phase == Phase::Finished && started_here {
+                            expected.untold();
+                        }
+                        state
+                    }
                     Err(CallError::NotFound) if begun.elapsed() < UNKNOWN_GRACE => continue,
                     Err(error)
                         if error.is_transient() || matches!(error, CallError::Failed(_)) && failures < MAX_REFUSALS =>

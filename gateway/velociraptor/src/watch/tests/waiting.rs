@@ -54,6 +54,25 @@ async fn a_flow_whose_event_never_comes_is_found_by_asking() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_stream_that_tells_of_no_end_is_connected_anew() {
+    let stage = Stage::new();
+    for flow in 0..4 {
+        let job = small(&stage);
+        let ending = async {
+            pass(5).await;
+            stage.set_state(State::Finished, &BOTH);
+            if flow == 3 {
+                stage.server.tell_end(FLOW);
+            }
+        };
+        let (seen, ()) = tokio::join!(stage.watch(&job), ending);
+        assert_eq!(seen.outcome, finished(None));
+        pass(2).await;
+        assert_eq!(stage.server.calls("completions"), if flow < 2 { 1 } else { 2 }, "after flow {flow}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_server_that_goes_away_is_waited_for() {
     let stage = Stage::new();
     let job = small(&stage);
