@@ -1,6 +1,8 @@
-//! The simulated deployment, its endpoints with the timing of default clients, and the real program on it.
+//! The deployment, simulated or real, its endpoints default clients, and the real program on it.
 
-use std::path::Path;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use simulator::{Config, EndpointConfig, Generated, Simulator, Timing};
@@ -8,6 +10,7 @@ use tempfile::TempDir;
 use tokio::runtime::Runtime;
 use velociraptor::{ApiConfig, Driver, Options};
 
+use crate::real::Real;
 use crate::support::gateway::{Client, Gateway, Start};
 use crate::support::http::Http;
 use crate::support::propfind;
@@ -18,19 +21,27 @@ pub struct Deployment {
     pub server: Server,
 }
 
-/// The simulated server with its endpoints, and a driver to start flows by hand.
+/// The server with its endpoints, and a driver to start flows by hand.
 pub struct Server {
     pub runtime: Runtime,
     pub driver: Driver,
-    simulator: Option<Simulator>,
+    kind: Kind,
     pub state: TempDir,
 }
+
+enum Kind {
+    Simulated(Option<Simulator>),
+    Real(Real),
+}
+
+/// Whether the deployments are real ones.
+pub static REAL: AtomicBool = AtomicBool::new(false);
 
 /// What an endpoint was asked to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Spent {
-    /// Deliveries of tasks: each cost a receive token.
-    pub deliveries: u64,
+    /// Deliveries of tasks: each cost a receive token. A real server does not tell.
+    pub deliveries: Option<u64>,
     pub flows: u64,
     pub rows: u64,
 }
@@ -40,45 +51,78 @@ impl Server {
     pub fn start(endpoints: Vec<EndpointConfig>, artifacts: bool) -> Server {
         let runtime = Runtime::new().unwrap();
         let state = tempfile::Builder::new().prefix("flows-").tempdir().unwrap();
-        let config = Config { endpoints, timing: Timing::measured(), ..Config::new(state.path()) };
-        let simulator = runtime.block_on(Simulator::start(config)).unwrap();
-        for artifact in velociraptor::artifacts::ALL.iter().filter(|_| artifacts) {
-            simulator.handle().install_artifact(artifact.yaml).unwrap();
-        }
-        let config = ApiConfig::load(simulator.api_config()).unwrap();
+        let kind = if REAL.load(Ordering::Relaxed) {
+            Kind::Real(Real::start(&endpoints, artifacts))
+        } else {
+            let config = Config { endpoints, timing: Timing::measured(), ..Config::new(state.path()) };
+            let simulator = runtime.block_on(Simulator::start(config)).unwrap();
+            for artifact in velociraptor::artifacts::ALL.iter().filter(|_| artifacts) {
+                simulator.handle().install_artifact(artifact.yaml).unwrap();
+            }
+            Kind::Simulated(Some(simulator))
+        };
+        let config = ApiConfig::load(&kind.api_config()).unwrap();
         let driver = runtime.block_on(async { Driver::connect(&config, Options::default()) }).unwrap();
-        Server { runtime, driver, simulator: Some(simulator), state }
+        Server { runtime, driver, kind, state }
     }
 
-    fn simulator(&self) -> &Simulator {
-        self.simulator.as_ref().expect("it runs")
-    }
-
-    /// The id of the endpoint with this host name.
+    /// The id of the endpoint with this name.
     #[track_caller]
-    pub fn client_id(&self, hostname: &str) -> String {
-        let mut clients = self.simulator().clients().into_iter();
-        clients.find(|client| client.hostname == hostname).expect("an endpoint of this name").client_id
+    pub fn client_id(&self, name: &str) -> String {
+        match &self.kind {
+            Kind::Simulated(simulator) => {
+                let clients = simulator.as_ref().expect("it runs").clients();
+                let client = clients.into_iter().find(|client| client.hostname == name);
+                client.expect("an endpoint of this name").client_id
+            }
+            Kind::Real(real) => real.client_id(name),
+        }
     }
 
     /// Bytes that the endpoint has uploaded since its start.
-    pub fn uploaded(&self, hostname: &str) -> u64 {
-        let client = self.client_id(hostname);
-        self.simulator().handle().counters().uploaded_bytes.get(&client).copied().unwrap_or(0)
+    pub fn uploaded(&self, name: &str) -> u64 {
+        let client = self.client_id(name);
+        match &self.kind {
+            Kind::Simulated(simulator) => {
+                let counts = simulator.as_ref().expect("it runs").handle().counters();
+                counts.uploaded_bytes.get(&client).copied().unwrap_or(0)
+            }
+            Kind::Real(real) => real.flows(&client).uploaded,
+        }
     }
 
     /// What the endpoint was asked to do since its start.
-    pub fn spent(&self, hostname: &str) -> Spent {
-        let client = self.client_id(hostname);
-        let counts = self.simulator().handle().counters();
-        let of = |counts: &std::collections::BTreeMap<String, u64>| counts.get(&client).copied().unwrap_or_default();
-        Spent { deliveries: of(&counts.deliveries), flows: counts.flows_on(&client), rows: of(&counts.rows) }
+    pub fn spent(&self, name: &str) -> Spent {
+        let client = self.client_id(name);
+        match &self.kind {
+            Kind::Simulated(simulator) => {
+                let counts = simulator.as_ref().expect("it runs").handle().counters();
+                let of = |counts: &BTreeMap<String, u64>| counts.get(&client).copied().unwrap_or_default();
+                let (deliveries, rows) = (Some(of(&counts.deliveries)), of(&counts.rows));
+                Spent { deliveries, flows: counts.flows_on(&client), rows }
+            }
+            Kind::Real(real) => {
+                let flows = real.flows(&client);
+                Spent { deliveries: None, flows: flows.count, rows: flows.rows }
+            }
+        }
+    }
+}
+
+impl Kind {
+    fn api_config(&self) -> PathBuf {
+        match self {
+            Kind::Simulated(simulator) => simulator.as_ref().expect("it runs").api_config().to_owned(),
+            Kind::Real(real) => real.api_config(),
+        }
     }
 }
 
 impl Drop for Server {
     fn drop(&mut self) {
-        if let Some(simulator) = self.simulator.take() {
+        if let Kind::Simulated(simulator) = &mut self.kind
+            && let Some(simulator) = simulator.take()
+        {
             self.runtime.block_on(simulator.stop());
         }
     }
@@ -88,16 +132,17 @@ impl Deployment {
     /// Starts the endpoints and a gateway with default settings, but that one user may begin with all endpoints.
     pub fn start(endpoints: Vec<EndpointConfig>, artifacts: bool) -> Deployment {
         let server = Server::start(endpoints, artifacts);
-        let start = Start::serve(server.simulator().api_config(), &server.state.path().join("gateway"));
+        let start = Start::serve(&server.kind.api_config(), &server.state.path().join("gateway"));
         let gateway = Gateway::start(start.with(["--fan-out", "1000"]));
         Deployment { gateway, server }
     }
 
-    /// The endpoint with this host name.
+    /// The endpoint with this name.
     #[track_caller]
-    pub fn client(&self, hostname: &str) -> Client {
+    pub fn client(&self, name: &str) -> Client {
+        let id = self.server.client_id(name);
         let mut clients = self.gateway.ready().clients.iter();
-        clients.find(|client| client.hostname == hostname).expect("an endpoint of this name").clone()
+        clients.find(|client| client.client_id == id).expect("an endpoint of this name").clone()
     }
 }
 
@@ -115,7 +160,7 @@ impl Spent {
     /// What was spent since `before`.
     pub fn since(self, before: Spent) -> Spent {
         Spent {
-            deliveries: self.deliveries - before.deliveries,
+            deliveries: self.deliveries.zip(before.deliveries).map(|(now, before)| now - before),
             flows: self.flows - before.flows,
             rows: self.rows - before.rows,
         }
@@ -124,7 +169,10 @@ impl Spent {
 
 impl std::fmt::Display for Spent {
     fn fmt(&self, to: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(to, "{} deliveries, {} flows", self.deliveries, self.flows)
+        if let Some(deliveries) = self.deliveries {
+            write!(to, "{deliveries} deliveries, ")?;
+        }
+        write!(to, "{} flows", self.flows)
     }
 }
 

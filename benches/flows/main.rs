@@ -1,7 +1,7 @@
-//! What work costs in deliveries and in waiting, on the simulated deployment with the measured timing: the real program, real clients,
-//! and beside each figure what the naive way costs.
+//! What work costs in deliveries and in waiting, on the simulated deployment with the measured timing or a real one: the real program,
+//! real clients, and beside each figure what the naive way costs.
 //!
-//! `benches/flows/run [PART…]` runs it and ends all that it started. Each part prints its rows when it has them, the table comes last.
+//! `benches/flows/run [real] [PART…]` runs it and ends all that it started. Each part prints its rows when it has them, the table comes last.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 // A bench measures real time.
 #![allow(clippy::disallowed_methods)]
@@ -13,6 +13,7 @@ mod deployment;
 mod naive;
 mod person;
 mod ranges;
+mod real;
 mod report;
 #[path = "../../tests/behaviour/support/mod.rs"]
 #[allow(dead_code, unused_imports, unused_macros)]
@@ -35,7 +36,17 @@ const PARTS: [Part; 7] = [
 ];
 
 fn main() {
-    let wanted: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
+    let mut wanted: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
+    if let Some(real) = wanted.iter().position(|wanted| wanted == "real") {
+        wanted.remove(real);
+        let obstacle = support::velociraptor::obstacle();
+        let obstacle = obstacle.or_else(|| (!support::process::is_root()).then(|| "its clients need root".to_owned()));
+        if let Some(why) = obstacle {
+            eprintln!("flows: no real deployment: {why}");
+            std::process::exit(2);
+        }
+        deployment::REAL.store(true, std::sync::atomic::Ordering::Relaxed);
+    }
     let names = PARTS.map(|(name, _)| name);
     if let Some(unknown) = wanted.iter().find(|wanted| !names.contains(&wanted.as_str())) {
         eprintln!("flows: no part {unknown}; there are {}", names.join(", "));

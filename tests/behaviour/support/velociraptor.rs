@@ -29,8 +29,9 @@ pub struct Velociraptor {
     program: PathBuf,
     processes: Vec<Child>,
     gui_port: u16,
-    /// The client's id.
+    /// The first client's id.
     pub client_id: String,
+    enrolled: Vec<String>,
     // Last: removed after the processes have ended.
     folder: TempDir,
 }
@@ -38,14 +39,26 @@ pub struct Velociraptor {
 impl Velociraptor {
     /// Starts both, and waits until the client is enrolled and interrogated.
     pub fn start() -> Velociraptor {
+        let mut velociraptor = Velociraptor::server(2);
+        velociraptor.spawn(Command::new(&velociraptor.program), "client.config.yaml", "client");
+        velociraptor.client_id = velociraptor.wait_for_client();
+        velociraptor
+    }
+
+    /// Starts a server whose clients poll every `max_poll` seconds at least; a default client has 60.
+    pub fn server(max_poll: u32) -> Velociraptor {
         let program = program().expect("asked for an obstacle before");
         let folder = tempfile::Builder::new().prefix("raptorgate-velociraptor-").tempdir().unwrap();
-        let mut velociraptor =
-            Velociraptor { program, processes: Vec::new(), gui_port: free_port(), client_id: String::new(), folder };
-        velociraptor.configure();
-        velociraptor.spawn("server.config.yaml", "frontend");
-        velociraptor.spawn("client.config.yaml", "client");
-        velociraptor.client_id = velociraptor.wait_for_client();
+        let mut velociraptor = Velociraptor {
+            program,
+            processes: Vec::new(),
+            gui_port: free_port(),
+            client_id: String::new(),
+            enrolled: Vec::new(),
+            folder,
+        };
+        velociraptor.configure(max_poll);
+        velociraptor.spawn(Command::new(&velociraptor.program), "server.config.yaml", "frontend");
         velociraptor
     }
 
@@ -74,7 +87,7 @@ impl Velociraptor {
         rows.text().lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
     }
 
-    fn configure(&self) {
+    fn configure(&self, max_poll: u32) {
         for folder in ["datastore", "logs", "client"] {
             fs::create_dir(self.path(folder)).unwrap();
         }
@@ -84,7 +97,7 @@ impl Velociraptor {
             "Client": {
                 "server_urls": [format!("https://localhost:{frontend}/")],
                 "use_self_signed_ssl": true,
-                "max_poll": 2,
+                "max_poll": max_poll,
                 "writeback_linux": self.text_path("client/writeback.yaml"),
                 "local_buffer": { "filename_linux": self.text_path("client/buffer.bin") },
             },
@@ -111,10 +124,15 @@ impl Velociraptor {
         }
     }
 
-    fn spawn(&mut self, config: &str, verb: &str) {
-        let log = File::create(self.path(&format!("{verb}.log"))).unwrap();
-        let child = Command::new(&self.program)
-            .args(["--config", &self.text_path(config), verb])
+    fn spawn(&mut self, mut command: Command, config: &str, verb: &str) {
+        command.args(["--config", &self.text_path(config), verb]);
+        self.spawn_command(command, verb);
+    }
+
+    /// Starts a process of the deployment, with a log of this name; it ends with it.
+    pub fn spawn_command(&mut self, mut command: Command, log: &str) {
+        let log = File::create(self.path(&format!("{log}.log"))).unwrap();
+        let child = command
             .current_dir(self.folder.path())
             .stdin(Stdio::null())
             .stdout(log.try_clone().unwrap())
@@ -124,7 +142,8 @@ impl Velociraptor {
         self.processes.push(child);
     }
 
-    fn wait_for_client(&self) -> String {
+    /// Waits for a client that was not there before.
+    pub fn wait_for_client(&mut self) -> String {
         let started = Instant::now();
         while started.elapsed() < Duration::from_secs(180) {
             let arguments = [
@@ -138,8 +157,11 @@ impl Velociraptor {
             let answer = process::run(Command::new(&self.program).args(arguments), Duration::from_secs(30));
             for line in answer.text().lines() {
                 let row: Value = serde_json::from_str(line).unwrap_or_default();
-                if row["hostname"].as_str().is_some_and(|name| !name.is_empty()) {
-                    return row["client_id"].as_str().expect("a client id").to_owned();
+                let id = row["client_id"].as_str().unwrap_or_default();
+                let interrogated = row["hostname"].as_str().is_some_and(|name| !name.is_empty());
+                if interrogated && !self.enrolled.iter().any(|known| known == id) {
+                    self.enrolled.push(id.to_owned());
+                    return id.to_owned();
                 }
             }
             std::thread::sleep(Duration::from_millis(500));
@@ -159,7 +181,8 @@ impl Velociraptor {
         Path::new(self.folder.path()).join(name)
     }
 
-    fn text_path(&self, name: &str) -> String {
+    /// The same as text.
+    pub fn text_path(&self, name: &str) -> String {
         self.path(name).to_str().unwrap().to_owned()
     }
 }
@@ -182,8 +205,10 @@ impl Drop for Velociraptor {
             }
         }
         if std::thread::panicking() {
-            for name in ["frontend.log", "client.log"] {
-                let log = fs::read_to_string(self.path(name)).unwrap_or_default();
+            let files = fs::read_dir(self.folder.path()).into_iter().flatten().flatten();
+            let names = files.filter_map(|file| file.file_name().into_string().ok());
+            for name in names.filter(|name| name.ends_with(".log")) {
+                let log = fs::read_to_string(self.path(&name)).unwrap_or_default();
                 let last: Vec<&str> = log.lines().rev().take(30).collect();
                 eprintln!("--- the last lines of {name}, the newest first\n{}", last.join("\n"));
             }
