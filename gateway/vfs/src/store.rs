@@ -119,6 +119,9 @@ pub struct JobRecord {
     pub principal: String,
     /// If the endpoint has not taken it by then, it is taken back (D17).
     pub start_by: Timestamp,
+    /// It stays until then even if nobody waits for it.
+    #[serde(default)]
+    pub kept: bool,
 }
 
 /// Key of a content in the store.

@@ -14,7 +14,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::flight::{EndOnDrop, Flight};
 use crate::node::{Identity, Node};
 use crate::path::EndpointPath;
-use crate::planner::Wish;
+use crate::planner::{Wish, while_wanted};
 use crate::principal::{Call, Spend};
 use crate::store::{FileAsListed, Place};
 use crate::timestamp::Timestamp;
@@ -75,6 +75,9 @@ impl Inner {
         call: &Call,
     ) -> Result<Arc<Flight>> {
         if let Some(running) = directory.collection((node.own, node.version)) {
+            if call.explicit {
+                running.keep();
+            }
             return Ok(running);
         }
         if !call.explicit
@@ -145,6 +148,9 @@ impl Inner {
             let principal = call.principal.name().into();
             Flight::new(path.endpoint.client_id.clone(), path.to_string(), "collect", principal, self.clock.now())
         });
+        if call.explicit {
+            flight.keep();
+        }
         if started {
             self.activities.add(flight.clone());
             tokio::spawn(run(self.clone(), demand.clone(), flight.clone()));
@@ -158,7 +164,7 @@ impl Inner {
         }
         let spend = Spend::Collection { bytes: demand.listed.size };
         self.admission.admit(&demand.call, &demand.path.endpoint, &demand.path.to_string(), &spend).await?;
-        let permit = demand.entry.flows.acquire().await;
+        let permit = while_wanted(&[flight], demand.entry.flows.acquire()).await?;
         for attempt in 1.. {
             let job = self.submit_collection(demand, flight).await?;
             match self.follow_collection(demand, &job, flight).await? {
@@ -198,7 +204,7 @@ impl Inner {
         let mut follower = self.follower(job.clone(), &demand.entry);
         let mut fetched = None;
         loop {
-            let outcome = match self.next_step(&mut follower, flight).await? {
+            let outcome = match self.next_step(&mut follower, flight, &[]).await? {
                 Step::Fetched(file) => {
                     fetched = Some(*file);
                     continue;
@@ -257,7 +263,9 @@ impl Inner {
             Cause::Denied => ErrorKind::Denied,
             Cause::Unsupported => ErrorKind::Unsupported,
             Cause::Absent | Cause::Unknown => {
-                let _joined = self.demand_listing(&demand.directory, &demand.call, Wish::Fresh);
+                if let Ok(listing) = self.demand_listing(&demand.directory, &demand.call, Wish::Fresh) {
+                    listing.keep();
+                }
                 ErrorKind::Uncollected
             }
         };
@@ -280,7 +288,11 @@ pub(super) async fn run(inner: Arc<Inner>, demand: Demand, flight: Arc<Flight>) 
         inner.walks.answered(export, principal, inner.clock.now());
     }
     if let Err(error) = &result {
-        tracing::warn!(path = %demand.path, principal = demand.call.principal.name(), %error, "collection failed");
+        if matches!(error.kind(), ErrorKind::Offline | ErrorKind::Later { .. }) {
+            tracing::debug!(path = %demand.path, %error, "not collected");
+        } else {
+            tracing::warn!(path = %demand.path, principal = demand.call.principal.name(), %error, "collection failed");
+        }
         if is_refusal(error) {
             inner.refusals.put(&demand.node, inner.clock.now(), error);
         }

@@ -56,7 +56,7 @@ impl Inner {
         let listed_lately = state.listing.as_ref().is_some_and(|listing| lately(listing.observation.seen));
         let failed_lately = state.failure.as_ref().is_some_and(|failure| lately(failure.at));
         if matches!(of.place, Place::Endpoint(_)) && !listed_lately && !failed_lately {
-            self.demand_listing(&of, call, Wish::Fresh)?;
+            self.demand_listing(&of, call, Wish::Fresh)?.keep();
         }
         Ok(())
     }

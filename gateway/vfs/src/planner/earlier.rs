@@ -85,7 +85,11 @@ async fn take_up(inner: Arc<Inner>, record: JobRecord) {
     tracing::info!(flow = %record.job.id, path = %record.path, "a flow of the time before the start is followed on");
     let make = |work| {
         let (endpoint, principal) = (record.job.endpoint.client_id.clone(), record.principal.as_str().into());
-        Flight::new(endpoint, record.path.to_string(), work, principal, inner.clock.now())
+        let flight = Flight::new(endpoint, record.path.to_string(), work, principal, inner.clock.now());
+        if record.kept {
+            flight.keep();
+        }
+        flight
     };
     // Whoever asks for a listing that is under way waits for it.
     let directory = if record.lists { inner.directory_at(&record.path).await.ok() } else { None };
@@ -107,7 +111,7 @@ async fn take_up(inner: Arc<Inner>, record: JobRecord) {
         tracing::warn!(flow = %record.job.id, path = %record.path, %error, "a flow of the time before the start was given up");
     }
     match directory {
-        Some(directory) if result.is_err() && !flight.has_ended() => {
+        Some(directory) if result.is_err() && !flight.has_ended() && !flight.is_abandoned() => {
             // Whoever joined asked for a listing, not for that of an earlier time.
             let call = Call::new(Principal::new(record.principal), Protocol::Gateway, Duration::ZERO);
             inner.did_not_come(&directory, &flight, &call).await;
@@ -128,7 +132,7 @@ async fn follow(inner: &Arc<Inner>, record: &JobRecord, entry: &EndpointEntry, f
     let mut heard = false;
     let mut came = !lists;
     loop {
-        let event = inner.next_event(&mut events, job, entry, start_by, heard).await?;
+        let event = inner.next_event_for(&[flight], &mut events, job, entry, start_by, heard).await?;
         let kept = match event {
             Some(JobEvent::Delivered) => {
                 flight.update(|status| status.delivered = true);

@@ -14,6 +14,7 @@ mod submit;
 mod walk;
 
 pub(crate) use follow::failure_error;
+pub(crate) use patience::while_wanted;
 pub(crate) use queue::Queue;
 pub(crate) use walk::Walks;
 
@@ -86,6 +87,9 @@ impl Inner {
             entry.queue.stir(); // it may have been of no importance so far
         }
         if started {
+            if matches!(wish, Wish::Behind | Wish::Refresh(_)) {
+                flight.keep();
+            }
             self.activities.add(flight.clone());
             let demand = Demand { directory: directory.clone(), path: path.clone(), entry, call: call.clone(), wish };
             tokio::spawn(run(self.clone(), demand, flight.clone()));
@@ -129,7 +133,7 @@ async fn run(inner: Arc<Inner>, demand: Demand, flight: Arc<Flight>) {
     let guard = EndOnDrop(flight.clone());
     let result = inner.list(&demand, &flight).await;
     if let Err(error) = &result {
-        if error.kind() == ErrorKind::Offline {
+        if matches!(error.kind(), ErrorKind::Offline | ErrorKind::Later { .. }) {
             tracing::debug!(path = %demand.path, %error, "not listed");
         } else {
             tracing::warn!(path = %demand.path, principal = demand.call.principal.name(), %error, "listing failed");

@@ -57,6 +57,7 @@ impl Inner {
             lists,
             principal: call.principal.name().to_owned(),
             start_by: self.clock.now().plus(self.settings.start_by),
+            kept: call.explicit,
         })
         .await;
         Ok(job)

@@ -12,6 +12,7 @@ mod never_lie;
 mod ranges;
 mod restart;
 mod together;
+mod unwanted;
 mod walk;
 
 use std::sync::Arc;

@@ -180,7 +180,7 @@ impl Inner {
         match ranges {
             Some(ranges) if ranges.is_empty() => Ok(()),
             Some(ranges) => self.deliver_ranges(demand, flight, &ranges).await,
-            None => self.demand_whole(demand).await?.ended().await,
+            None => self.demand_whole(demand).await?.ended_for(flight).await,
         }
     }
 
