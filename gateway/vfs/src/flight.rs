@@ -19,6 +19,8 @@ pub(crate) struct Status {
     pub delivered: bool,
     /// It waits for a receive token of the endpoint, which is expected then.
     pub due: Option<Timestamp>,
+    /// It waits on the server until its endpoint is back, at most until then.
+    pub queued_until: Option<Timestamp>,
     pub rows: u64,
     pub bytes: u64,
     pub ended: Option<Result<()>>,
@@ -178,6 +180,7 @@ impl Flight {
             principal: self.principal.clone(),
             started: self.started,
             waits_until: status.due.filter(|_| status.ended.is_none()),
+            queued_until: status.queued_until.filter(|_| status.ended.is_none()),
             rows: status.rows,
             bytes: status.bytes,
             ended: status.ended.as_ref().map(|result| match result {

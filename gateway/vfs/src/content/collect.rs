@@ -7,6 +7,7 @@ use dashmap::DashMap;
 
 use super::caps::automatic;
 use super::follower::Step;
+use super::held::Held;
 use super::{as_listed, record_collected};
 use crate::attributes::listed_version;
 use crate::backend::{Cause, Complaint, Failure, Fetched, Job, Limits, Outcome, Work};
@@ -16,7 +17,7 @@ use crate::node::{Identity, Node};
 use crate::path::EndpointPath;
 use crate::planner::{Wish, while_wanted};
 use crate::principal::{Call, Spend};
-use crate::store::{FileAsListed, Place};
+use crate::store::{FileAsListed, ForReturn, Place};
 use crate::timestamp::Timestamp;
 use crate::tree::{Directory, EndpointEntry, gone};
 use crate::vfs::Inner;
@@ -181,6 +182,20 @@ impl Inner {
         Err(Error::backend("the task was lost on its way to the endpoint several times; try again later"))
     }
 
+    /// What a demand for a file of an endpoint that is away is told.
+    pub(super) async fn collect_on_return(self: &Arc<Self>, demand: &Demand, error: Error) -> Error {
+        let Demand { entry, call, path, listed, limit, .. } = demand;
+        let what = ForReturn { depth: 0, max_upload_bytes: *limit, lost: 0 };
+        self.on_return(entry, call, path, Spend::Collection { bytes: listed.size }, what, error).await
+    }
+
+    /// Whether the file was brought by a flow that had waited for the return of the endpoint.
+    pub(super) async fn collected_on_return(self: &Arc<Self>, demand: &Demand, flight: &Flight) -> bool {
+        let Demand { directory, node, path, entry, .. } = demand;
+        self.came_back(entry, path, flight).await
+            && Held::of(directory, node).is_some_and(|held| held.whole().is_some())
+    }
+
     async fn submit_collection(self: &Arc<Self>, demand: &Demand, flight: &Arc<Flight>) -> Result<Job> {
         let work = Work::Fetch { files: vec![demand.path.clone()] };
         let limits = Limits {
@@ -283,7 +298,15 @@ pub(super) async fn run(inner: Arc<Inner>, demand: Demand, flight: Arc<Flight>) 
     let guard = EndOnDrop(flight.clone());
     let (export, principal) = (demand.node.export, demand.call.principal.name());
     let walks = inner.walks.busy(export, principal, inner.clock.now());
-    let result = inner.collect_for_reader(&demand, &flight).await;
+    let mut result = match inner.collected_on_return(&demand, &flight).await {
+        true => Ok(()),
+        false => inner.collect_for_reader(&demand, &flight).await,
+    };
+    if let Err(error) = &result
+        && error.kind() == ErrorKind::Offline
+    {
+        result = Err(inner.collect_on_return(&demand, error.clone()).await);
+    }
     if walks {
         inner.walks.answered(export, principal, inner.clock.now());
     }

@@ -2,6 +2,7 @@
 //! listings.
 
 mod ahead;
+mod away;
 mod earlier;
 mod follow;
 mod leave;
@@ -13,6 +14,7 @@ mod queue;
 mod submit;
 mod walk;
 
+pub(crate) use away::Away;
 pub(crate) use follow::failure_error;
 pub(crate) use patience::while_wanted;
 pub(crate) use queue::Queue;
@@ -131,7 +133,12 @@ struct Demand {
 
 async fn run(inner: Arc<Inner>, demand: Demand, flight: Arc<Flight>) {
     let guard = EndOnDrop(flight.clone());
-    let result = inner.list(&demand, &flight).await;
+    let mut result = inner.list(&demand, &flight).await;
+    if let Err(error) = &result
+        && error.kind() == ErrorKind::Offline
+    {
+        result = Err(inner.listed_on_return(&demand, error.clone()).await);
+    }
     if let Err(error) = &result {
         if matches!(error.kind(), ErrorKind::Offline | ErrorKind::Later { .. }) {
             tracing::debug!(path = %demand.path, %error, "not listed");
@@ -168,6 +175,12 @@ impl Inner {
         let online = demand.entry.is_online(&*self.backend, &*self.clock, self.settings.offline_after).await?;
         if !online {
             return Err(demand.entry.offline_error());
+        }
+        if first
+            && self.came_back(&demand.entry, &demand.path, flight).await
+            && demand.directory.state().listing.is_some()
+        {
+            return Ok(());
         }
         let ahead = if first { self.ahead_of(demand, walk).await } else { None };
         if let Some((ahead, own)) = &ahead

@@ -91,6 +91,8 @@ pub struct FakeBackend {
     state: Mutex<State>,
     clock: Arc<TestClock>,
     released: watch::Sender<bool>,
+    /// Endpoints that are not connected: their jobs wait.
+    away: watch::Sender<HashSet<String>>,
     listings: AtomicUsize,
     fetches: AtomicUsize,
     reads: AtomicUsize,
@@ -107,6 +109,7 @@ impl FakeBackend {
             state: Mutex::default(),
             clock: Arc::new(TestClock::new()),
             released: watch::Sender::new(true),
+            away: watch::Sender::default(),
             listings: AtomicUsize::new(0),
             fetches: AtomicUsize::new(0),
             reads: AtomicUsize::new(0),
@@ -127,6 +130,7 @@ impl FakeBackend {
             state.endpoints.insert(client_id.to_owned(), (system, online));
             state.directories.entry((client_id.to_owned(), "auto".to_owned(), Vec::new())).or_default();
         });
+        self.set_away(client_id, !online);
     }
 
     /// Connects or disconnects an endpoint.
@@ -134,6 +138,17 @@ impl FakeBackend {
         self.with(|state| {
             if let Some((_, connected)) = state.endpoints.get_mut(client_id) {
                 *connected = online;
+            }
+        });
+        self.set_away(client_id, !online);
+    }
+
+    fn set_away(&self, client_id: &str, away: bool) {
+        self.away.send_modify(|all| {
+            if away {
+                all.insert(client_id.to_owned());
+            } else {
+                all.remove(client_id);
             }
         });
     }
@@ -489,7 +504,20 @@ impl Backend for FakeBackend {
         let mut events = self.events(job);
         let clock = self.clock.clone();
         let starts = self.with(|state| state.starts.get(&job.id).copied());
+        let (mut away, client_id) = (self.away.subscribe(), job.endpoint.client_id.to_string());
         tokio::spawn(async move {
+            if away.borrow().contains(&client_id) {
+                if away.wait_for(|all| !all.contains(&client_id)).await.is_err() {
+                    return;
+                }
+                for event in &mut events {
+                    if let JobEvent::Listed(Listed { observation, .. })
+                    | JobEvent::Fetched(Fetched { observation, .. }) = event
+                    {
+                        observation.seen = clock.now();
+                    }
+                }
+            }
             if let Some((start, websocket)) = starts {
                 if websocket && !events.is_empty() {
                     let _nobody_listens = sender.send(events.remove(0));

@@ -57,7 +57,17 @@ async fn left_behind(
     let delivery = Delivery { works: vec![work], principal, reason, limits };
     let job = backend.submit(&path.endpoint, delivery).await.unwrap().remove(0);
     let start_by = backend.clock().now().plus(start_by);
-    store.put_job(&JobRecord { job, path: path.clone(), lists, principal: "alice".into(), start_by, kept }).unwrap();
+    store
+        .put_job(&JobRecord {
+            job,
+            path: path.clone(),
+            lists,
+            principal: "alice".into(),
+            start_by,
+            kept,
+            for_return: None,
+        })
+        .unwrap();
 }
 
 fn endpoint_path(names: &[&str]) -> EndpointPath {
