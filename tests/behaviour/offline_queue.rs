@@ -15,8 +15,9 @@ use crate::support::tree::Tree;
 /// Everything has happened by then.
 const LIMIT: Duration = Duration::from_secs(150);
 
+/// Waits until it holds.
 #[track_caller]
-fn until(what: &str, holds: impl Fn() -> bool) {
+pub fn until(what: &str, holds: impl Fn() -> bool) {
     let started = Instant::now();
     while !holds() {
         assert!(started.elapsed() < LIMIT, "{what}: it does not come to that");
@@ -26,7 +27,7 @@ fn until(what: &str, holds: impl Fn() -> bool) {
 
 /// The flow that waits for what is refused.
 #[track_caller]
-fn refused(gateway: &Gateway, method: &str, path: &str) -> String {
+pub fn refused(gateway: &Gateway, method: &str, path: &str) -> String {
     let started = Instant::now();
     let response = gateway.http().request(method, path, &[("Depth", "1")], b"").unwrap();
     assert_eq!(response.status, 503, "{method} {path}: {}", response.text());
@@ -41,6 +42,13 @@ fn refused(gateway: &Gateway, method: &str, path: &str) -> String {
 fn activity(gateway: &Gateway) -> Vec<Value> {
     let told = gateway.http().get("/-/api/v1/activity");
     serde_json::from_slice(&told.body).unwrap_or_else(|_| panic!("{}", told.text()))
+}
+
+/// Whether all of these flows have ended as they should.
+pub fn has_come(gateway: &Gateway, flows: &[&str]) -> bool {
+    let works = activity(gateway);
+    let done = |flow: &str| works.iter().any(|work| work["job"] == flow && work["ended"] == "done");
+    flows.iter().all(|flow| done(flow))
 }
 
 fn waiting(gateway: &Gateway) -> usize {
@@ -80,10 +88,7 @@ fn what_an_endpoint_owes_is_there_when_it_returns_although_the_gateway_was_kille
     gateway.start_again();
 
     server.control().bring_online(&client.client_id);
-    until("what waited has come", || {
-        let done = |flow: &str| activity(&gateway).iter().any(|work| work["job"] == flow && work["ended"] == "done");
-        flows.iter().all(|flow| done(flow))
-    });
+    until("what waited has come", || has_come(&gateway, &[&flows[0], &flows[1]]));
     server.control().take_offline(&client.client_id);
     let listed = propfind::list(&gateway.http(), &documents);
     assert_eq!(listed.len(), fs::read_dir(tree.path().join("documents")).unwrap().count());
@@ -99,7 +104,8 @@ fn away(gateway: &Gateway) -> (Client, String) {
     let root = propfind::list(&gateway.http(), &(url_path(&away, b"C:") + "/"));
     let path = |name: &[u8]| url_path(&away, &[b"C:/", name].concat()) + "/";
     let directories = root.iter().filter(|child| child.is_collection).map(|child| path(child.name()));
-    let unlisted = directories.into_iter().find(|path| propfind::ask(&gateway.http(), path, "1").unwrap().status == 503);
+    let unlisted =
+        directories.into_iter().find(|path| propfind::ask(&gateway.http(), path, "1").unwrap().status == 503);
     let unlisted = unlisted.expect("not everything was listed");
     (away, unlisted)
 }
