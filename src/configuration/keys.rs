@@ -84,6 +84,12 @@ pub struct GatewayKeys {
     /// A flow that the endpoint has not fetched by then is cancelled
     #[arg(long, value_name = "TIME", value_parser = quantity::duration, default_value = "15m", help_heading = "What endpoints bear")]
     pub start_by: Duration,
+    /// What becomes of work for an endpoint that is away
+    #[arg(long, value_enum, default_value_t, help_heading = "What endpoints bear")]
+    pub offline: Offline,
+    /// With `--offline queue`: if the endpoint is not back by then, the flow is cancelled
+    #[arg(long, value_name = "TIME", value_parser = quantity::duration, default_value = "72h", help_heading = "What endpoints bear")]
+    pub offline_queue_for: Duration,
     /// List only what is asked for, never a level more
     #[arg(long, help_heading = "What endpoints bear")]
     pub no_prefetch: bool,
@@ -111,6 +117,16 @@ pub enum Portmap {
     Register,
     /// Neither: clients need mount options
     Off,
+}
+
+/// What becomes of work for an endpoint that is away.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub enum Offline {
+    /// It is refused
+    #[default]
+    Error,
+    /// It is refused too, but its flow waits on the server, and what it brings is here when the endpoint is back
+    Queue,
 }
 
 /// Where to listen.

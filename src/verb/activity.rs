@@ -30,7 +30,11 @@ fn row(activity: &Value) -> Vec<String> {
     let number = |path: &str| activity.pointer(path).and_then(Value::as_u64).unwrap_or(0);
     let started = text("/started").and_then(Timestamp::parse_rfc3339).unwrap_or_default();
     let ago = SystemClock.now().since(started).as_secs();
-    let state = match text("/waits_until").and_then(Timestamp::parse_rfc3339) {
+    let until = |path: &str| text(path).and_then(Timestamp::parse_rfc3339);
+    let state = match until("/queued_until").or_else(|| until("/waits_until")) {
+        Some(end) if until("/queued_until").is_some() => {
+            format!("waits until the endpoint is back, at most {}", age(end.since(SystemClock.now()).as_secs()))
+        }
         Some(due) => format!("waits for the endpoint, {}", age(due.since(SystemClock.now()).as_secs())),
         None => "under way".to_owned(),
     };
@@ -66,6 +70,7 @@ mod tests {
             principal: "alice".into(),
             started: Timestamp::new(0, 0),
             waits_until: None,
+            queued_until: None,
             rows: 7,
             bytes: 0,
             ended: None,
@@ -76,5 +81,8 @@ mod tests {
         activity.waits_until = Some(SystemClock.now().plus(std::time::Duration::from_secs(25)));
         let told = row(&serde_json::to_value(&activity).unwrap());
         assert!(told[6].starts_with("waits for the endpoint, 2"), "{}", told[6]);
+        activity.queued_until = Some(SystemClock.now().plus(std::time::Duration::from_secs(72 * 3_600)));
+        let told = row(&serde_json::to_value(&activity).unwrap());
+        assert!(told[6].starts_with("waits until the endpoint is back, at most 2 days"), "{}", told[6]);
     }
 }

@@ -48,7 +48,7 @@ fn flows(client: &Value) -> String {
 
 #[cfg(test)]
 mod tests {
-    use vfs::{Endpoint, EndpointId, EndpointStatus, System, Timestamp};
+    use vfs::{Budget, Endpoint, EndpointId, EndpointStatus, System, Timestamp};
 
     use super::*;
 
@@ -63,7 +63,8 @@ mod tests {
             last_seen: Some(Timestamp::new(0, 0)),
             first_seen: None,
         };
-        let mut status = EndpointStatus { endpoint, online: true, jobs: 2, takes_work_at: None };
+        let budget = Budget { tokens: 10, refill_ms: 30_000, measured: false, polls: false, next: None };
+        let mut status = EndpointStatus { endpoint, online: true, jobs: 2, takes_work_at: None, budget };
         let told = |status: &EndpointStatus| row(&serde_json::to_value(status).unwrap());
         assert_eq!(told(&status), ["C.1", "desk", "windows", "online", "2", "a, b"]);
         status.takes_work_at = Some(SystemClock.now().plus(std::time::Duration::from_secs(25)));

@@ -7,7 +7,7 @@ use vfs::Principal;
 use vfs::freshness::FreshnessPolicy;
 use vfs::settings::Settings;
 
-use crate::configuration::{GatewayKeys, Portmap};
+use crate::configuration::{GatewayKeys, Offline, Portmap};
 
 /// For the model.
 pub fn of_model(keys: &GatewayKeys) -> Settings {
@@ -25,6 +25,7 @@ pub fn of_model(keys: &GatewayKeys) -> Settings {
         automatic_collection_bytes: keys.automatic_collection,
         ranges_above: keys.ranges_above,
         start_by: keys.start_by,
+        queue_offline: (keys.offline == Offline::Queue).then_some(keys.offline_queue_for),
         prefetch: !keys.no_prefetch,
         accessors: keys.accessor.clone(),
         ..defaults

@@ -18,6 +18,7 @@ mod large_files;
 mod listing_flows;
 mod mounts;
 mod offline;
+mod offline_queue;
 mod provenance;
 mod real_velociraptor;
 mod restart;

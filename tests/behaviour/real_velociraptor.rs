@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 use crate::large_files::{LOOKS, get_range, on_disk, with_image};
+use crate::offline_queue;
 use crate::support::gateway::{Client, Gateway, Start, url_path, verb};
 use crate::support::ground_truth::{assert_contents_were_read, assert_same, ground_truth, nfs_times, through_nfs};
 use crate::support::guest::{self, Link, Release};
@@ -139,6 +140,45 @@ fn with_our_artifacts_a_look_into_a_large_file_moves_little_of_it() {
     let query = format!("SELECT total_uploaded_bytes FROM flows(client_id='{}')", rig.velociraptor.client_id);
     let moved: u64 = rig.velociraptor.query(&query).iter().filter_map(|row| row["total_uploaded_bytes"].as_u64()).sum();
     assert!((1..=24 << 20).contains(&moved), "{moved} bytes");
+}
+
+#[test]
+fn what_waits_for_a_client_that_is_away_comes_when_it_is_back_and_what_was_taken_back_does_not() {
+    skip_if!(velociraptor::obstacle());
+    let tree = Tree::small();
+    let mut velociraptor = Velociraptor::start();
+    let state = TempDir::new().unwrap();
+    let start = Start::serve(&velociraptor.api_config(), state.path()).with(["--offline", "queue"]);
+    let mut gateway = Gateway::start(start);
+    let client = gateway.ready().clients[0].clone();
+    let path = |name: &str| url_path(&client, format!("{}/{name}", tree.path().display()).as_bytes());
+    propfind::list(&gateway.http(), &path(""));
+    velociraptor.stop_client();
+    offline_queue::until("away", || !gateway.believes_online(&client));
+    let documents = offline_queue::refused(&gateway, "PROPFIND", &path("documents/"));
+    let readme = offline_queue::refused(&gateway, "GET", &path("readme.txt"));
+    let unwanted = offline_queue::refused(&gateway, "PROPFIND", &path("pictures/"));
+    gateway.verb("cancel", &[&unwanted]).expect("cancel");
+    gateway.kill();
+    gateway.start_again();
+    velociraptor.start_client();
+    let started = Instant::now();
+    offline_queue::until("what waited has come", || offline_queue::has_come(&gateway, &[&documents, &readme]));
+    eprintln!("here {:?} after the client was started", started.elapsed());
+    velociraptor.stop_client();
+    assert_eq!(
+        propfind::list(&gateway.http(), &path("documents/")).len(),
+        std::fs::read_dir(tree.path().join("documents")).unwrap().count()
+    );
+    assert_eq!(gateway.http().get(&path("readme.txt")).body, std::fs::read(tree.path().join("readme.txt")).unwrap());
+    let query = format!("SELECT session_id, state, status FROM flows(client_id='{}')", client.client_id);
+    let flows = velociraptor.query(&query);
+    let state = |flow: &str| {
+        let found = flows.iter().find(|row| row["session_id"] == flow);
+        found.map(|row| format!("{} {}", row["state"], row["status"])).unwrap_or_default()
+    };
+    assert!(state(&documents).contains("FINISHED") && state(&readme).contains("FINISHED"), "{flows:?}");
+    assert!(state(&unwanted).contains("Cancelled by"), "{}", state(&unwanted));
 }
 
 #[test]

@@ -27,6 +27,23 @@ fn status_and_clients_name_the_endpoints() {
 }
 
 #[test]
+fn check_tells_what_was_learned_of_an_endpoint() {
+    let tree = Tree::small();
+    let gateway = Gateway::demo(&[tree.path()]);
+    let client = gateway.endpoint(tree.path());
+    propfind::list(&gateway.http(), &(url_path(&client, b"") + "/"));
+    let by_id = gateway.verb("check", &[&client.client_id]).expect("check").text();
+    for told in [&*client.hostname, "of 10", "one comes back    every", "takes work next"] {
+        assert!(by_id.contains(told), "{told} is not in:\n{by_id}");
+    }
+    let by_name = gateway.verb("check", &[&client.hostname, "--json"]).expect("check").text();
+    let budget = serde_json::from_str::<Value>(&by_name).unwrap()["budget"].take();
+    assert!(budget["refill_ms"].as_u64().is_some_and(|refill| refill > 0), "{budget}");
+    let unknown = gateway.verb("check", &["C.nowhere"]);
+    assert!(!unknown.succeeded() && unknown.stderr.contains("raptorgate clients"), "{}", unknown.stderr);
+}
+
+#[test]
 fn refresh_shows_what_came_since() {
     let tree = Tree::small();
     let gateway = Gateway::demo(&[tree.path()]);

@@ -2,10 +2,11 @@
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 use crate::error::{Error, Result};
 use crate::timestamp::Timestamp;
@@ -18,10 +19,24 @@ pub(crate) struct Status {
     pub delivered: bool,
     /// It waits for a receive token of the endpoint, which is expected then.
     pub due: Option<Timestamp>,
+    /// It waits on the server until its endpoint is back, at most until then.
+    pub queued_until: Option<Timestamp>,
     pub rows: u64,
     pub bytes: u64,
     pub ended: Option<Result<()>>,
 }
+
+/// Who waits for a piece of work.
+struct Interest {
+    waiting: usize,
+    /// When somebody asked for it last, or went on waiting.
+    last: Instant,
+    /// It is meant to go on whoever waits.
+    kept: bool,
+}
+
+/// A client that was told to come back does so within seconds. One that was not seen for so long has gone.
+const COMES_BACK: Duration = Duration::from_secs(60);
 
 /// A piece of work under way.
 pub(crate) struct Flight {
@@ -32,6 +47,7 @@ pub(crate) struct Flight {
     pub started: Timestamp,
     /// Somebody wants it: it is not only done behind everybody's back.
     wanted: AtomicBool,
+    interest: Mutex<Interest>,
     status: watch::Sender<Status>,
 }
 
@@ -44,7 +60,8 @@ impl Flight {
         started: Timestamp,
     ) -> Arc<Flight> {
         let (wanted, status) = (AtomicBool::new(false), watch::Sender::new(Status::default()));
-        Arc::new(Flight { endpoint, path, work, principal, started, wanted, status })
+        let interest = Mutex::new(Interest { waiting: 0, last: Instant::now(), kept: false });
+        Arc::new(Flight { endpoint, path, work, principal, started, wanted, interest, status })
     }
 
     pub(crate) fn has_ended(&self) -> bool {
@@ -54,6 +71,30 @@ impl Flight {
     /// Somebody wants it.
     pub(crate) fn want(&self) {
         self.wanted.store(true, Ordering::Relaxed);
+        self.interest().last = Instant::now();
+    }
+
+    /// It goes on whoever waits for it: somebody asked for it explicitly, or it is done behind everybody's back.
+    pub(crate) fn keep(&self) {
+        self.interest().kept = true;
+    }
+
+    /// How long it is wanted at least, unless somebody comes; `None` if nobody waits for it any more.
+    fn lasts(&self) -> Option<Duration> {
+        let interest = self.interest();
+        if interest.kept || interest.waiting > 0 {
+            return Some(COMES_BACK);
+        }
+        Some(COMES_BACK.saturating_sub(interest.last.elapsed())).filter(|left| !left.is_zero())
+    }
+
+    /// Whether nobody waits for it any more.
+    pub(crate) fn is_abandoned(&self) -> bool {
+        self.lasts().is_none()
+    }
+
+    fn interest(&self) -> MutexGuard<'_, Interest> {
+        self.interest.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether anybody ever wanted it.
@@ -103,6 +144,26 @@ impl Flight {
     /// # Errors
     /// What the work ended with.
     pub(crate) async fn ended(&self) -> Result<()> {
+        let _waiting = Waiting::of(self);
+        self.end_seen().await
+    }
+
+    /// Waits for the end on behalf of those who wait for `other`.
+    ///
+    /// # Errors
+    /// What the work ended with.
+    pub(crate) async fn ended_for(&self, other: &Flight) -> Result<()> {
+        loop {
+            if !other.is_abandoned() {
+                self.want();
+            }
+            if let Ok(result) = tokio::time::timeout(COMES_BACK / 4, self.end_seen()).await {
+                return result;
+            }
+        }
+    }
+
+    async fn end_seen(&self) -> Result<()> {
         match self.status().wait_for(|status| status.ended.is_some()).await {
             Ok(status) => status.ended.clone().unwrap_or(Ok(())),
             Err(_) => Err(Error::backend("the work was abandoned")),
@@ -119,6 +180,7 @@ impl Flight {
             principal: self.principal.clone(),
             started: self.started,
             waits_until: status.due.filter(|_| status.ended.is_none()),
+            queued_until: status.queued_until.filter(|_| status.ended.is_none()),
             rows: status.rows,
             bytes: status.bytes,
             ended: status.ended.as_ref().map(|result| match result {
@@ -126,6 +188,42 @@ impl Flight {
                 Err(error) => Arc::from(error.message()),
             }),
         }
+    }
+}
+
+/// Comes back when nobody waits for any of `flights` any more; never if there are none.
+pub(crate) async fn abandoned(flights: &[&Flight]) {
+    if flights.is_empty() {
+        std::future::pending::<()>().await;
+    }
+    while let Some(lasts) = flights.iter().filter_map(|flight| flight.lasts()).max() {
+        tokio::time::sleep(lasts).await;
+    }
+}
+
+/// What whoever comes just then is told of work that nobody waited for.
+pub(crate) fn unwanted() -> Error {
+    Error::later(
+        RETRY_AFTER,
+        "nobody waited for it any more, so it was taken back before the endpoint had it; ask again",
+    )
+}
+
+/// Somebody who waits.
+struct Waiting<'a>(&'a Flight);
+
+impl Waiting<'_> {
+    fn of(flight: &Flight) -> Waiting<'_> {
+        flight.interest().waiting += 1;
+        Waiting(flight)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        let mut interest = self.0.interest();
+        interest.waiting = interest.waiting.saturating_sub(1);
+        interest.last = Instant::now();
     }
 }
 
@@ -193,6 +291,39 @@ mod tests {
         assert!(matches!(error.kind(), ErrorKind::Later { .. }));
         flight.end(Ok(()));
         assert_eq!(flight.wait(Duration::ZERO).await, Ok(()));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn whoever_asks_again_and_again_waits_and_whoever_stays_away_does_not() {
+        let flight = flight();
+        let begun = Instant::now();
+        let asks = flight.clone();
+        tokio::spawn(async move {
+            for _ in 0..10 {
+                let _later = asks.wait(Duration::from_secs(45)).await;
+                tokio::time::sleep(RETRY_AFTER).await;
+            }
+        });
+        abandoned(&[&flight]).await;
+        let waited = Duration::from_secs(10 * 45 + 9 * 5);
+        assert_eq!(begun.elapsed().as_secs(), (waited + COMES_BACK).as_secs());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_waits_for_something_else_waits_for_what_that_needs() {
+        let (outer, inner) = (flight(), flight());
+        let (outer2, inner2) = (outer.clone(), inner.clone());
+        tokio::spawn(async move { inner2.ended_for(&outer2).await });
+        let asks = outer.clone();
+        tokio::spawn(async move { asks.wait(Duration::from_secs(300)).await });
+        tokio::time::sleep(Duration::from_secs(299)).await;
+        assert!(!inner.is_abandoned());
+        tokio::time::sleep(COMES_BACK * 2 + Duration::from_secs(1)).await;
+        assert!(outer.is_abandoned() && inner.is_abandoned());
+        let kept = flight();
+        kept.keep();
+        tokio::time::sleep(COMES_BACK * 2).await;
+        assert!(!kept.is_abandoned());
     }
 
     #[tokio::test(start_paused = true)]

@@ -42,4 +42,5 @@ pub use path::EndpointPath;
 pub use principal::{Call, Principal, Protocol, Reads, Reason};
 pub use settings::Settings;
 pub use timestamp::Timestamp;
+pub use tree::Budget;
 pub use vfs::{Activity, Data, EndpointStatus, Found, Parts, Progress, Vfs};

@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::timestamp::Timestamp;
 
 /// Whoever needs longer than this from one answer to the next question is a person.
-const PACE: Duration = Duration::from_secs(1);
+pub(crate) const PACE: Duration = Duration::from_secs(1);
 
 /// Nobody reads a listing in so short a time.
 const AT_ONCE: Duration = Duration::from_millis(100);

@@ -21,6 +21,8 @@ pub struct Settings {
     pub offline_after: Duration,
     /// A flow that was not delivered by then is cancelled (D17).
     pub start_by: Duration,
+    /// Work for an endpoint that is away waits on the server so long for its return; `None`: it is refused.
+    pub queue_offline: Option<Duration>,
     /// Ask for one level more than was wanted where that is cheap (D13).
     pub prefetch: bool,
     /// Further accessors to show (D2).
@@ -37,6 +39,7 @@ impl Default for Settings {
             ranges_above: 32 << 20,
             offline_after: Duration::from_secs(90),
             start_by: Duration::from_secs(15 * 60),
+            queue_offline: None,
             prefetch: true,
             accessors: Vec::new(),
         }

@@ -119,6 +119,23 @@ pub struct JobRecord {
     pub principal: String,
     /// If the endpoint has not taken it by then, it is taken back (D17).
     pub start_by: Timestamp,
+    /// It stays until then even if nobody waits for it.
+    #[serde(default)]
+    pub kept: bool,
+    /// It was queued for an endpoint that is away, and waits for its return.
+    #[serde(default)]
+    pub for_return: Option<ForReturn>,
+}
+
+/// What it takes to queue a job again that waits for the return of its endpoint.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct ForReturn {
+    /// Further levels of a listing.
+    pub depth: u32,
+    /// Bytes uploaded at most by a collection.
+    pub max_upload_bytes: u64,
+    /// So often it was lost on its way.
+    pub lost: u32,
 }
 
 /// Key of a content in the store.

@@ -1,10 +1,11 @@
 //! `check`: whether everything that a gateway needs is there.
 
+mod budget;
 mod machine;
 
 use std::path::Path;
 
-use anyhow::bail;
+use anyhow::{Context, bail};
 use clap::Args;
 use serde_json::{Value, json};
 use velociraptor::CheckReport;
@@ -18,6 +19,9 @@ use crate::way::WayKeys;
 #[derive(Debug, Args)]
 #[command(after_help = "Without --api-config and --gui-url, the server of the running gateway is checked.")]
 pub struct Arguments {
+    /// Only tell what the running gateway has learned of this endpoint's budget; its id or host name
+    #[arg(value_name = "ENDPOINT")]
+    endpoint: Option<String>,
     #[command(flatten)]
     way: WayKeys,
     #[command(flatten)]
@@ -32,6 +36,9 @@ pub struct Arguments {
 /// # Errors
 /// The first problem.
 pub async fn run(arguments: Arguments) -> anyhow::Result<()> {
+    if let Some(endpoint) = &arguments.endpoint {
+        return check_endpoint(endpoint, &arguments).await;
+    }
     let running = running_gateway(arguments.state.state.as_deref()).await;
     let keys = match &running {
         Some(status) if arguments.way.is_empty() => WayKeys::of_status(&status["server"]),
@@ -54,6 +61,20 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<()> {
         Some(problem) => bail!("{problem}"),
         None => Ok(()),
     }
+}
+
+/// What only a gateway that runs knows.
+async fn check_endpoint(endpoint: &str, arguments: &Arguments) -> anyhow::Result<()> {
+    let gateway = Control::of(arguments.state.state.as_deref());
+    let gateway = gateway.context("an endpoint's budget is learned by a gateway while it runs")?;
+    let clients = gateway.get("clients").await?;
+    let found = budget::find(&clients, endpoint)?;
+    if arguments.json {
+        say(&found.to_string());
+    } else {
+        budget::in_words(found).iter().for_each(|line| say(line));
+    }
+    Ok(())
 }
 
 async fn running_gateway(state: Option<&Path>) -> Option<Value> {

@@ -67,6 +67,18 @@ impl Velociraptor {
         self.path("gateway.yaml")
     }
 
+    /// Ends the client.
+    pub fn stop_client(&mut self) {
+        let mut client = self.processes.pop().expect("it runs");
+        process::signal("TERM", client.id());
+        let _status = client.wait();
+    }
+
+    /// Starts it again.
+    pub fn start_client(&mut self) {
+        self.spawn("client.config.yaml", "client");
+    }
+
     /// The arguments that name this server by its GUI.
     pub fn gui_arguments(&self) -> Vec<String> {
         let config = fs::read_to_string(self.api_config()).unwrap();

@@ -238,12 +238,15 @@ fn patience(age: Duration, events: bool, delivered: bool, failures: u32) -> Dura
     let millis = match (events, age.as_secs()) {
         (true, 0) => 400,
         (true, 1..=60) => 1_000,
-        (true, _) if !delivered => 5_000,
+        (true, 61..=899) if !delivered => 5_000,
+        // It waits for an endpoint that is away.
+        (true, _) if !delivered => 30_000,
         (true, _) => 2_000,
         (false, 0) => 100,
         (false, 1..=2) => 200,
         (false, 3..=9) => 500,
         (false, 10..=59) => 1_000,
+        (false, 900..) if !delivered => 10_000,
         (false, _) => 2_000,
     };
     Duration::from_millis(millis)

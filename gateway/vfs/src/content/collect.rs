@@ -7,6 +7,7 @@ use dashmap::DashMap;
 
 use super::caps::automatic;
 use super::follower::Step;
+use super::held::Held;
 use super::{as_listed, record_collected};
 use crate::attributes::listed_version;
 use crate::backend::{Cause, Complaint, Failure, Fetched, Job, Limits, Outcome, Work};
@@ -14,9 +15,9 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::flight::{EndOnDrop, Flight};
 use crate::node::{Identity, Node};
 use crate::path::EndpointPath;
-use crate::planner::Wish;
+use crate::planner::{Wish, while_wanted};
 use crate::principal::{Call, Spend};
-use crate::store::{FileAsListed, Place};
+use crate::store::{FileAsListed, ForReturn, Place};
 use crate::timestamp::Timestamp;
 use crate::tree::{Directory, EndpointEntry, gone};
 use crate::vfs::Inner;
@@ -75,6 +76,9 @@ impl Inner {
         call: &Call,
     ) -> Result<Arc<Flight>> {
         if let Some(running) = directory.collection((node.own, node.version)) {
+            if call.explicit {
+                running.keep();
+            }
             return Ok(running);
         }
         if !call.explicit
@@ -145,6 +149,9 @@ impl Inner {
             let principal = call.principal.name().into();
             Flight::new(path.endpoint.client_id.clone(), path.to_string(), "collect", principal, self.clock.now())
         });
+        if call.explicit {
+            flight.keep();
+        }
         if started {
             self.activities.add(flight.clone());
             tokio::spawn(run(self.clone(), demand.clone(), flight.clone()));
@@ -158,7 +165,7 @@ impl Inner {
         }
         let spend = Spend::Collection { bytes: demand.listed.size };
         self.admission.admit(&demand.call, &demand.path.endpoint, &demand.path.to_string(), &spend).await?;
-        let permit = demand.entry.flows.acquire().await;
+        let permit = while_wanted(&[flight], demand.entry.flows.acquire()).await?;
         for attempt in 1.. {
             let job = self.submit_collection(demand, flight).await?;
             match self.follow_collection(demand, &job, flight).await? {
@@ -173,6 +180,20 @@ impl Inner {
             }
         }
         Err(Error::backend("the task was lost on its way to the endpoint several times; try again later"))
+    }
+
+    /// What a demand for a file of an endpoint that is away is told.
+    pub(super) async fn collect_on_return(self: &Arc<Self>, demand: &Demand, error: Error) -> Error {
+        let Demand { entry, call, path, listed, limit, .. } = demand;
+        let what = ForReturn { depth: 0, max_upload_bytes: *limit, lost: 0 };
+        self.on_return(entry, call, path, Spend::Collection { bytes: listed.size }, what, error).await
+    }
+
+    /// Whether the file was brought by a flow that had waited for the return of the endpoint.
+    pub(super) async fn collected_on_return(self: &Arc<Self>, demand: &Demand, flight: &Flight) -> bool {
+        let Demand { directory, node, path, entry, .. } = demand;
+        self.came_back(entry, path, flight).await
+            && Held::of(directory, node).is_some_and(|held| held.whole().is_some())
     }
 
     async fn submit_collection(self: &Arc<Self>, demand: &Demand, flight: &Arc<Flight>) -> Result<Job> {
@@ -198,7 +219,7 @@ impl Inner {
         let mut follower = self.follower(job.clone(), &demand.entry);
         let mut fetched = None;
         loop {
-            let outcome = match self.next_step(&mut follower, flight).await? {
+            let outcome = match self.next_step(&mut follower, flight, &[]).await? {
                 Step::Fetched(file) => {
                     fetched = Some(*file);
                     continue;
@@ -257,7 +278,9 @@ impl Inner {
             Cause::Denied => ErrorKind::Denied,
             Cause::Unsupported => ErrorKind::Unsupported,
             Cause::Absent | Cause::Unknown => {
-                let _joined = self.demand_listing(&demand.directory, &demand.call, Wish::Fresh);
+                if let Ok(listing) = self.demand_listing(&demand.directory, &demand.call, Wish::Fresh) {
+                    listing.keep();
+                }
                 ErrorKind::Uncollected
             }
         };
@@ -275,12 +298,24 @@ pub(super) async fn run(inner: Arc<Inner>, demand: Demand, flight: Arc<Flight>) 
     let guard = EndOnDrop(flight.clone());
     let (export, principal) = (demand.node.export, demand.call.principal.name());
     let walks = inner.walks.busy(export, principal, inner.clock.now());
-    let result = inner.collect_for_reader(&demand, &flight).await;
+    let mut result = match inner.collected_on_return(&demand, &flight).await {
+        true => Ok(()),
+        false => inner.collect_for_reader(&demand, &flight).await,
+    };
+    if let Err(error) = &result
+        && error.kind() == ErrorKind::Offline
+    {
+        result = Err(inner.collect_on_return(&demand, error.clone()).await);
+    }
     if walks {
         inner.walks.answered(export, principal, inner.clock.now());
     }
     if let Err(error) = &result {
-        tracing::warn!(path = %demand.path, principal = demand.call.principal.name(), %error, "collection failed");
+        if matches!(error.kind(), ErrorKind::Offline | ErrorKind::Later { .. }) {
+            tracing::debug!(path = %demand.path, %error, "not collected");
+        } else {
+            tracing::warn!(path = %demand.path, principal = demand.call.principal.name(), %error, "collection failed");
+        }
         if is_refusal(error) {
             inner.refusals.put(&demand.node, inner.clock.now(), error);
         }

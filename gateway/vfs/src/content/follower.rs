@@ -31,14 +31,20 @@ impl Inner {
         Follower { events, job, entry, start_by: Instant::now() + self.settings.start_by, heard: false }
     }
 
-    /// The next step of the job; what it tells on the way is told on by `flight`.
+    /// The next step of the job; what it tells on the way is told on by `flight`. `others` wait for it too.
     ///
     /// # Errors
-    /// As [`Inner::next_event`], and `Backend` if the news break off.
-    pub(super) async fn next_step(&self, follower: &mut Follower<'_>, flight: &Flight) -> Result<Step> {
+    /// As [`Inner::next_event_for`], and `Backend` if the news break off.
+    pub(super) async fn next_step(
+        &self,
+        follower: &mut Follower<'_>,
+        flight: &Flight,
+        others: &[&Flight],
+    ) -> Result<Step> {
         let Follower { job, entry, events, start_by, heard } = follower;
+        let flights: Vec<&Flight> = others.iter().copied().chain([flight]).collect();
         loop {
-            match self.next_event(events, job, entry, *start_by, *heard).await? {
+            match self.next_event_for(&flights, events, job, entry, *start_by, *heard).await? {
                 Some(JobEvent::Delivered) => flight.update(|status| status.delivered = true),
                 Some(JobEvent::Progress { bytes, .. }) => {
                     *heard |= bytes > 0;

@@ -9,6 +9,7 @@ use super::directory::names;
 use crate::error::Result;
 use crate::freshness::Freshness;
 use crate::node::{Identity, Node};
+use crate::path::EndpointPath;
 use crate::planner::Wish;
 use crate::principal::Call;
 use crate::snapshot::Rows;
@@ -56,7 +57,7 @@ impl Inner {
         let listed_lately = state.listing.as_ref().is_some_and(|listing| lately(listing.observation.seen));
         let failed_lately = state.failure.as_ref().is_some_and(|failure| lately(failure.at));
         if matches!(of.place, Place::Endpoint(_)) && !listed_lately && !failed_lately {
-            self.demand_listing(&of, call, Wish::Fresh)?;
+            self.demand_listing(&of, call, Wish::Fresh)?.keep();
         }
         Ok(())
     }
@@ -76,7 +77,19 @@ impl Inner {
             Freshness::Listed { observation, .. } => Some(self.clock.now().since(observation.seen).as_secs()),
             _ => None,
         };
-        json!({ "path": path, "listing": freshness, "age_seconds": age, "generation": of.state().generation, "being_listed": of.is_being_listed() })
+        let queued = match &of.place {
+            Place::Endpoint(path) => self.queued_json(path),
+            _ => json!(null),
+        };
+        json!({
+            "path": path, "listing": freshness, "age_seconds": age, "generation": of.state().generation,
+            "being_listed": of.is_being_listed(), "queued": queued,
+        })
+    }
+
+    /// The flow that waits for the endpoint's return and brings `path`.
+    pub(super) fn queued_json(&self, path: &EndpointPath) -> serde_json::Value {
+        self.away.told(path).map_or(json!(null), |(flow, until)| json!({ "flow": flow, "until": until }))
     }
 
     fn why(&self, of: &Directory) -> String {
@@ -105,6 +118,15 @@ impl Inner {
         };
         if of.is_being_listed() {
             text.push_str("A new listing is under way.\n");
+        }
+        if let Place::Endpoint(path) = &of.place {
+            for (what, job, until) in self.away.told_in(path) {
+                let _infallible = writeln!(
+                    text,
+                    "Flow {job} for {what} waits on the server until {}; it runs when the endpoint is back.",
+                    time(until)
+                );
+            }
         }
         if let Place::Endpoint(path) = &of.place
             && let Some(due) = self.activities.due_on(&path.endpoint.client_id)
@@ -162,6 +184,7 @@ impl Inner {
             "online": entry.seems_online(self.clock.now(), self.settings.offline_after),
             "jobs": self.activities.running_on(&endpoint.id.client_id),
             "takes_work_at": self.activities.due_on(&endpoint.id.client_id),
+            "budget": entry.budget(self.clock.now()),
         })
     }
 

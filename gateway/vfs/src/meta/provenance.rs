@@ -37,6 +37,10 @@ impl Inner {
         let copies = parent.file(node.own);
         let details: Option<Value> = row.details().and_then(|details| serde_json::from_str(details).ok());
         let listed = listed_version(row.size(), times.modified);
+        let queued = match &parent.place {
+            Place::Endpoint(place) => place.child(row.name()).map_or(Value::Null, |path| self.queued_json(&path)),
+            _ => Value::Null,
+        };
         let newer =
             copies.as_ref().is_some_and(|record| current.node.version != listed && !record.collected.is_empty());
         Ok(json!({
@@ -53,6 +57,7 @@ impl Inner {
             },
             "link": row.link(),
             "details": details,
+            "queued": queued,
             "version_listed": listed,
             "version_served": current.node.version,
             "endpoint_has_changed_since": newer,

@@ -145,6 +145,7 @@ impl Inner {
             principal.into(),
             now,
         );
+        flight.keep(); // as long as the walker is seen
         self.activities.add(flight.clone());
         let base = Demand { directory, path: root, ..demand.clone() };
         let walk = run(self.clone(), base, ahead.clone(), flight);

@@ -4,9 +4,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 
-use crate::backend::{Fetched, Job, JobEvent, Listed};
+use crate::backend::{Failure, Fetched, Job, JobEvent, Listed, Outcome};
 use crate::content::{as_listed, record_collected, version_of_found};
 use crate::error::{Error, Result};
 use crate::flight::{EndOnDrop, Flight};
@@ -16,6 +16,9 @@ use crate::principal::{Call, Principal, Protocol};
 use crate::store::{JobRecord, Place};
 use crate::tree::{Directory, EndpointEntry, blocking, gone};
 use crate::vfs::Inner;
+
+/// Pause before the news of a job are asked for again.
+const AGAIN: Duration = Duration::from_secs(30);
 
 impl Inner {
     /// Remembers a job until its end was seen.
@@ -41,7 +44,13 @@ impl Inner {
         match blocking(move || store.jobs()).await {
             Ok(records) => {
                 for record in records {
-                    tokio::spawn(take_up(self.clone(), record));
+                    match self.endpoint_of(self.keys.export(&record.job.endpoint)) {
+                        Ok(entry) if record.for_return.is_some() => self.follow_return(record, entry),
+                        Ok(entry) => {
+                            tokio::spawn(take_up(self.clone(), record, entry));
+                        }
+                        Err(_) => {} // nobody knows the endpoint any more
+                    }
                 }
             }
             Err(error) => {
@@ -80,12 +89,15 @@ impl Inner {
     }
 }
 
-async fn take_up(inner: Arc<Inner>, record: JobRecord) {
-    let Ok(entry) = inner.endpoint_of(inner.keys.export(&record.job.endpoint)) else { return };
+async fn take_up(inner: Arc<Inner>, record: JobRecord, entry: Arc<EndpointEntry>) {
     tracing::info!(flow = %record.job.id, path = %record.path, "a flow of the time before the start is followed on");
     let make = |work| {
         let (endpoint, principal) = (record.job.endpoint.client_id.clone(), record.principal.as_str().into());
-        Flight::new(endpoint, record.path.to_string(), work, principal, inner.clock.now())
+        let flight = Flight::new(endpoint, record.path.to_string(), work, principal, inner.clock.now());
+        if record.kept {
+            flight.keep();
+        }
+        flight
     };
     // Whoever asks for a listing that is under way waits for it.
     let directory = if record.lists { inner.directory_at(&record.path).await.ok() } else { None };
@@ -102,12 +114,15 @@ async fn take_up(inner: Arc<Inner>, record: JobRecord) {
     let _guard = EndOnDrop(flight.clone());
     flight.update(|status| status.job = Some(record.job.id.clone()));
     inner.activities.add(flight.clone());
-    let result = follow(&inner, &record, &entry, &flight).await;
+    let result = match follow(&inner, &record, &entry, &flight).await {
+        Ok(Brought::Lost) => Err(Error::backend("the task was lost on its way to the endpoint; ask again")),
+        brought => brought.map(|_| ()),
+    };
     if let Err(error) = &result {
         tracing::warn!(flow = %record.job.id, path = %record.path, %error, "a flow of the time before the start was given up");
     }
     match directory {
-        Some(directory) if result.is_err() && !flight.has_ended() => {
+        Some(directory) if result.is_err() && !flight.has_ended() && !flight.is_abandoned() => {
             // Whoever joined asked for a listing, not for that of an earlier time.
             let call = Call::new(Principal::new(record.principal), Protocol::Gateway, Duration::ZERO);
             inner.did_not_come(&directory, &flight, &call).await;
@@ -120,18 +135,34 @@ async fn take_up(inner: Arc<Inner>, record: JobRecord) {
     }
 }
 
+/// How a job ended that did not end with an error.
+pub(super) enum Brought {
+    /// What was asked for was listed or collected.
+    AskedFor,
+    /// The task never ran.
+    Lost,
+}
+
 /// Keeps what the job brings, to its end.
-async fn follow(inner: &Arc<Inner>, record: &JobRecord, entry: &EndpointEntry, flight: &Flight) -> Result<()> {
-    let JobRecord { job, path, lists, start_by, .. } = record;
+pub(super) async fn follow(
+    inner: &Arc<Inner>,
+    record: &JobRecord,
+    entry: &EndpointEntry,
+    flight: &Flight,
+) -> Result<Brought> {
+    let JobRecord { job, path, start_by, for_return, .. } = record;
     let start_by = Instant::now() + start_by.since(inner.clock.now());
     let mut events = inner.backend.watch(job);
     let mut heard = false;
-    let mut came = !lists;
+    let mut came = false;
     loop {
-        let event = inner.next_event(&mut events, job, entry, start_by, heard).await?;
+        let event = match for_return {
+            Some(_) => inner.next_event_on_return(&mut events, record, flight).await?,
+            None => inner.next_event_for(&[flight], &mut events, job, entry, start_by, heard).await?,
+        };
         let kept = match event {
             Some(JobEvent::Delivered) => {
-                flight.update(|status| status.delivered = true);
+                flight.update(|status| (status.delivered, status.queued_until) = (true, None));
                 Ok(())
             }
             Some(JobEvent::Progress { rows, bytes }) => {
@@ -149,10 +180,20 @@ async fn follow(inner: &Arc<Inner>, record: &JobRecord, entry: &EndpointEntry, f
                 }
                 kept
             }
-            Some(JobEvent::Fetched(fetched)) => inner.keep_file(fetched).await,
-            Some(JobEvent::Ended(_)) if came => return Ok(()),
+            Some(JobEvent::Fetched(fetched)) => {
+                (heard, came) = (true, true);
+                inner.keep_file(fetched).await
+            }
+            Some(JobEvent::Ended(_)) if came => return Ok(Brought::AskedFor),
+            Some(JobEvent::Ended(Outcome::Failed { failure: Failure::Lost, .. })) => return Ok(Brought::Lost),
             Some(JobEvent::Ended(_)) => {
                 return Err(Error::backend("the flow ended without what was asked for; ask again"));
+            }
+            None if for_return.is_some() => {
+                // Somebody must hear of it when the endpoint is back.
+                sleep(AGAIN).await;
+                events = inner.backend.watch(job);
+                continue;
             }
             None => return Err(Error::backend("the job's news broke off; try again")),
         };

@@ -47,9 +47,9 @@ impl Inner {
         let mut children = Children::new();
         let start_by = tokio::time::Instant::now() + self.settings.start_by;
         let outcome = loop {
-            let event = match self.next_event(&mut events, job, &demand.entry, start_by, heard).await {
+            let event = match self.next_event_for(&[flight], &mut events, job, &demand.entry, start_by, heard).await {
                 Ok(event) => event,
-                Err(error) if error.kind() == ErrorKind::Offline => return Err(error),
+                Err(error) if says_nothing(&error) => return Err(error),
                 Err(error) => return Err(self.failed(demand, Some(job), Cause::Unknown, error.message()).await),
             };
             match event {
@@ -114,9 +114,10 @@ impl Inner {
     /// A listing that somebody else's job was to bring did not come: whoever joined waits for one of its own, which also says why.
     pub(super) async fn did_not_come(self: &Arc<Self>, directory: &Arc<Directory>, flight: &Arc<Flight>, call: &Call) {
         directory.end_flight(flight);
-        let own = if flight.is_wanted() { self.demand_listing(directory, call, Wish::Fresh).ok() } else { None };
+        let wanted = flight.is_wanted() && !flight.is_abandoned();
+        let own = if wanted { self.demand_listing(directory, call, Wish::Fresh).ok() } else { None };
         flight.end(match own {
-            Some(own) => own.ended().await,
+            Some(own) => own.ended_for(flight).await,
             None => {
                 Err(Error::later(RETRY_AFTER, "the listing that was under way did not bring this directory; ask again"))
             }
@@ -222,6 +223,11 @@ impl Inner {
             child.end_flight(&flight);
         }
     }
+}
+
+/// Whether an error says nothing of the directory, only that nobody looked.
+pub(super) fn says_nothing(error: &Error) -> bool {
+    matches!(error.kind(), ErrorKind::Offline | ErrorKind::Later { .. })
 }
 
 fn flight_endpoint(path: &EndpointPath) -> Arc<str> {

@@ -11,7 +11,7 @@ use super::queue::{Class, Item};
 use super::{Demand, LISTING_CPU, LISTING_ROWS, LISTING_TIMEOUT};
 use crate::backend::{Job, Limits, Outcome, Work};
 use crate::error::{Error, Result};
-use crate::flight::Flight;
+use crate::flight::{Flight, abandoned, unwanted};
 use crate::principal::Event;
 use crate::timestamp::Timestamp;
 use crate::tree::{Delivering, EndpointEntry};
@@ -87,7 +87,7 @@ impl Inner {
         flight: &Arc<Flight>,
     ) -> Result<Answer> {
         let Wanted { class, reach, joins, what } = wanted;
-        let (reply, answer) = oneshot::channel();
+        let (reply, mut answer) = oneshot::channel();
         let due = demand.entry.token_due(self.clock.now());
         flight.update(|status| status.due = due);
         let item = Item { demand: demand.clone(), class, reach, joins, what, flight: flight.clone(), reply };
@@ -100,7 +100,17 @@ impl Inner {
                 }
             });
         }
-        answer.await.unwrap_or_else(|_| Err(Error::backend("the gateway gave up on this listing; see its log")))
+        let given_up = || Err(Error::backend("the gateway gave up on this listing; see its log"));
+        let waiting: [&Flight; 1] = [flight];
+        tokio::select! {
+            biased;
+            answer = &mut answer => answer.unwrap_or_else(|_| given_up()),
+            () = abandoned(&waiting) => {
+                // It may have left just now.
+                answer.close();
+                answer.try_recv().unwrap_or_else(|_| Err(unwanted()))
+            }
+        }
     }
 
     /// Lets the next ones leave.
@@ -141,12 +151,7 @@ impl Inner {
         if item.reply.send(answer).is_err()
             && let Some(job) = started
         {
-            match self.backend.cancel(&job).await {
-                Ok(()) => self.forget_job(&job).await,
-                Err(error) => {
-                    tracing::warn!(flow = %job.id, %error, "a flow that nobody wants any more could not be cancelled");
-                }
-            }
+            self.give_up(&job, "nobody waits for it any more").await;
         }
     }
 

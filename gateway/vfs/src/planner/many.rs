@@ -3,10 +3,12 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use super::follow::says_nothing;
 use super::leave::Answer;
 use super::queue::Item;
 use crate::backend::{Cause, Failure, Job, JobEvent, Listed, Outcome};
-use crate::error::{ErrorKind, Result};
+use crate::error::Result;
+use crate::flight::Flight;
 use crate::path::EndpointPath;
 use crate::tree::Delivering;
 use crate::vfs::Inner;
@@ -26,7 +28,7 @@ impl Inner {
             let answer = match &ended {
                 Ok(outcome) if tells_of_each(outcome, missing) => Ok(Answer::Unlisted(job.clone(), outcome.clone())),
                 Ok(_) => Ok(Answer::Apart),
-                Err(error) if error.kind() == ErrorKind::Offline => Err(error.clone()),
+                Err(error) if says_nothing(error) => Err(error.clone()),
                 Err(error) => Ok(Answer::Unlisted(job.clone(), failed(error.message()))),
             };
             let _gone = item.reply.send(answer);
@@ -38,10 +40,16 @@ impl Inner {
         let start_by = tokio::time::Instant::now() + self.settings.start_by;
         let (mut heard, mut says_something) = (false, false);
         while let Some(entry) = open.values().next().map(|item| item.demand.entry.clone()) {
-            let event = self.next_event(&mut events, job, &entry, start_by, heard).await?;
+            let event = {
+                let flights: Vec<&Flight> = open.values().map(|item| &*item.flight).collect();
+                self.next_event_for(&flights, &mut events, job, &entry, start_by, heard).await?
+            };
             let now = self.clock.now();
             match event {
-                Some(JobEvent::Delivered) => delivering.taken(now),
+                Some(JobEvent::Delivered) => {
+                    delivering.taken(now);
+                    open.values().for_each(|item| item.flight.update(|status| status.delivered = true));
+                }
                 Some(JobEvent::Progress { rows, .. }) => {
                     heard = true;
                     says_something |= rows > 0;
@@ -60,7 +68,7 @@ impl Inner {
             if says_something {
                 delivering.heard(now);
                 for item in open.values() {
-                    item.flight.update(|status| (status.delivered, status.due) = (true, None));
+                    item.flight.update(|status| status.due = None);
                 }
             }
         }

@@ -2,6 +2,7 @@
 //! listings.
 
 mod ahead;
+mod away;
 mod earlier;
 mod follow;
 mod leave;
@@ -13,7 +14,9 @@ mod queue;
 mod submit;
 mod walk;
 
+pub(crate) use away::Away;
 pub(crate) use follow::failure_error;
+pub(crate) use patience::while_wanted;
 pub(crate) use queue::Queue;
 pub(crate) use walk::Walks;
 
@@ -87,6 +90,9 @@ impl Inner {
             entry.queue.stir(); // it may have been of no importance so far
         }
         if started {
+            if matches!(wish, Wish::Behind | Wish::Refresh(_)) {
+                flight.keep();
+            }
             self.activities.add(flight.clone());
             let demand = Demand { directory: directory.clone(), path: path.clone(), entry, call: call.clone(), wish };
             tokio::spawn(run(self.clone(), demand, flight.clone()));
@@ -108,7 +114,8 @@ impl Inner {
         let dear = entry.is_some_and(|entry| entry.tokens(now) < REFRESH_TOKENS);
         let age = directory.state().listing.as_ref().map(|listing| now.since(listing.observation.seen));
         let dispensable = dear && age.is_some_and(|age| age < REFRESH_ANYWAY);
-        let walking = self.walks.is_walking(directory.node.export, call.principal.name());
+        let (export, principal) = (directory.node.export, call.principal.name());
+        let walking = self.walks.is_walking(export, principal) || self.walks.passes_through(export, principal, now);
         if failed_lately || offline || dispensable || walking || directory.is_being_listed() {
             return;
         }
@@ -128,9 +135,14 @@ struct Demand {
 
 async fn run(inner: Arc<Inner>, demand: Demand, flight: Arc<Flight>) {
     let guard = EndOnDrop(flight.clone());
-    let result = inner.list(&demand, &flight).await;
+    let mut result = inner.list(&demand, &flight).await;
+    if let Err(error) = &result
+        && error.kind() == ErrorKind::Offline
+    {
+        result = Err(inner.listed_on_return(&demand, error.clone()).await);
+    }
     if let Err(error) = &result {
-        if error.kind() == ErrorKind::Offline {
+        if matches!(error.kind(), ErrorKind::Offline | ErrorKind::Later { .. }) {
             tracing::debug!(path = %demand.path, %error, "not listed");
         } else {
             tracing::warn!(path = %demand.path, principal = demand.call.principal.name(), %error, "listing failed");
@@ -170,6 +182,12 @@ impl Inner {
         let online = demand.entry.is_online(&*self.backend, &*self.clock, self.settings.offline_after).await?;
         if !online {
             return Err(demand.entry.offline_error());
+        }
+        if first
+            && self.came_back(&demand.entry, &demand.path, flight).await
+            && demand.directory.state().listing.is_some()
+        {
+            return Ok(());
         }
         let ahead = if first { self.ahead_of(demand, walk).await } else { None };
         if let Some((ahead, own)) = &ahead

@@ -1,13 +1,14 @@
-//! Waiting for news of a job: not for ever, and not for an endpoint that has gone away.
+//! Waiting for news of a job: not for ever, not for an endpoint that has gone away, and not for nobody.
 
 use std::time::Duration;
 
 use futures_util::StreamExt;
 use futures_util::stream::BoxStream;
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, sleep};
 
 use crate::backend::{Job, JobEvent};
 use crate::error::{Error, Result};
+use crate::flight::{Flight, abandoned, unwanted};
 use crate::principal::Event;
 use crate::tree::EndpointEntry;
 use crate::vfs::Inner;
@@ -29,6 +30,22 @@ impl Inner {
         start_by: Instant,
         heard: bool,
     ) -> Result<Option<JobEvent>> {
+        self.next_event_for(&[], events, job, entry, start_by, heard).await
+    }
+
+    /// As [`Inner::next_event`], for those who wait for `flights`.
+    ///
+    /// # Errors
+    /// Also `Later` if nobody waits any more and the server still has the job: it was taken back.
+    pub(crate) async fn next_event_for(
+        &self,
+        flights: &[&Flight],
+        events: &mut BoxStream<'static, JobEvent>,
+        job: &Job,
+        entry: &EndpointEntry,
+        start_by: Instant,
+        heard: bool,
+    ) -> Result<Option<JobEvent>> {
         let told = async |event: Option<JobEvent>| {
             if matches!(event, Some(JobEvent::Ended(_))) {
                 self.forget_job(job).await;
@@ -38,37 +55,57 @@ impl Inner {
         if heard {
             return told(events.next().await).await;
         }
+        // What has left the server comes anyway: taking it back would only cost the endpoint another delivery (§7.3).
+        let left = flights.iter().any(|flight| flight.status().borrow().delivered);
         loop {
-            if let Ok(event) = timeout(LOOK_EVERY, events.next()).await {
-                return told(event).await;
+            tokio::select! {
+                biased;
+                event = events.next() => return told(event).await,
+                () = abandoned(flights), if !left => {
+                    self.give_up(job, "nobody waits for it any more").await;
+                    return Err(unwanted());
+                }
+                () = sleep(LOOK_EVERY) => {}
             }
             let gone =
                 matches!(entry.is_online(&*self.backend, &*self.clock, self.settings.offline_after).await, Ok(false));
-            if !gone && Instant::now() < start_by {
-                continue;
-            }
-            match self.backend.cancel(job).await {
-                Ok(()) => self.forget_job(job).await,
-                Err(error) => tracing::warn!(flow = %job.id, %error, "a flow that was given up could not be cancelled"),
-            }
-            self.recorder.record(Event::FlowCancelled {
-                at: self.clock.now(),
-                endpoint: job.endpoint.client_id.clone(),
-                job: job.id.clone(),
-                reason: if gone {
-                    "the endpoint went away before it had it"
-                } else {
-                    "the endpoint did not take it in time"
-                }
-                .into(),
-            });
             if gone {
+                self.give_up(job, "the endpoint went away before it had it").await;
                 return Err(entry.offline_error());
             }
-            let minutes = self.settings.start_by.as_secs() / 60;
-            return Err(Error::backend(format!(
-                "the endpoint did not take the task within {minutes} minutes; it was cancelled"
-            )));
+            if Instant::now() >= start_by {
+                self.give_up(job, "the endpoint did not take it in time").await;
+                let minutes = self.settings.start_by.as_secs() / 60;
+                return Err(Error::backend(format!(
+                    "the endpoint did not take the task within {minutes} minutes; it was cancelled"
+                )));
+            }
         }
+    }
+
+    /// Takes a job back, and records why.
+    pub(crate) async fn give_up(&self, job: &Job, reason: &str) {
+        match self.backend.cancel(job).await {
+            Ok(()) => self.forget_job(job).await,
+            Err(error) => tracing::warn!(flow = %job.id, %error, "a flow that was given up could not be cancelled"),
+        }
+        self.recorder.record(Event::FlowCancelled {
+            at: self.clock.now(),
+            endpoint: job.endpoint.client_id.clone(),
+            job: job.id.clone(),
+            reason: reason.into(),
+        });
+    }
+}
+
+/// What `work` gives, unless nobody waits for any of `flights` any more.
+///
+/// # Errors
+/// `Later` then.
+pub(crate) async fn while_wanted<T>(flights: &[&Flight], work: impl Future<Output = T>) -> Result<T> {
+    tokio::select! {
+        biased;
+        result = work => Ok(result),
+        () = abandoned(flights) => Err(unwanted()),
     }
 }

@@ -38,6 +38,19 @@ impl Inner {
         what: &str,
         limits: Limits,
     ) -> Result<Job> {
+        self.queue_recorded(call, path, work, what, limits, |_| {}).await.map(|record| record.job)
+    }
+
+    /// As [`Inner::queue_work`]; what is remembered of the job may be changed before it is.
+    pub(super) async fn queue_recorded(
+        &self,
+        call: &Call,
+        path: &EndpointPath,
+        work: Work,
+        what: &str,
+        limits: Limits,
+        change: impl FnOnce(&mut JobRecord),
+    ) -> Result<JobRecord> {
         let reason = reason(call, what, path);
         let lists = matches!(work, Work::List { .. } | Work::ListMany { .. });
         let delivery =
@@ -51,15 +64,18 @@ impl Inner {
             job: job.id.clone(),
             reason: reason.0,
         });
-        self.remember_job(JobRecord {
-            job: job.clone(),
+        let mut record = JobRecord {
+            job,
             path: path.clone(),
             lists,
             principal: call.principal.name().to_owned(),
             start_by: self.clock.now().plus(self.settings.start_by),
-        })
-        .await;
-        Ok(job)
+            kept: call.explicit,
+            for_return: None,
+        };
+        change(&mut record);
+        self.remember_job(record.clone()).await;
+        Ok(record)
     }
 }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use dashmap::DashMap;
 
-use crate::pace::Pace;
+use crate::pace::{PACE, Pace};
 use crate::path::EndpointPath;
 use crate::timestamp::Timestamp;
 
@@ -21,7 +21,12 @@ type Walker = (u64, u64);
 #[derive(Default)]
 pub(crate) struct Walks {
     streaks: DashMap<Walker, Streak>,
+    /// Old listings that somebody went through one right after the other: how many, and when the last.
+    passes: DashMap<Walker, (u32, Timestamp)>,
 }
+
+/// Who goes through more old listings than this, one right after the other, walks over what is cached: it stays as it is (D14).
+const PASSES: u32 = 3;
 
 /// Misses one right after the other.
 struct Streak {
@@ -114,6 +119,17 @@ impl Walks {
     /// Whether `principal` walks there behind a deep listing now.
     pub(crate) fn is_walking(&self, export: u64, principal: &str) -> bool {
         self.streaks.get(&walker(export, principal)).is_some_and(|streak| streak.ahead.is_some())
+    }
+
+    /// Notes that `principal` was served an old listing. Whether he goes through one after another, as a walk does.
+    pub(super) fn passes_through(&self, export: u64, principal: &str, now: Timestamp) -> bool {
+        if self.passes.len() > WALKERS_KEPT {
+            self.passes.retain(|_, (_, last)| now.since(*last) <= PACE);
+        }
+        let mut pass = self.passes.entry(walker(export, principal)).or_insert((0, now));
+        let (count, last) = *pass;
+        *pass = (if now.since(last) <= PACE { count.saturating_add(1) } else { 1 }, now);
+        pass.0 > PASSES
     }
 
     /// When the walker was last seen.

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -78,6 +78,8 @@ struct State {
     jobs: HashMap<Arc<str>, (Work, Arc<str>)>,
     /// Rows that each may bring.
     max_rows: HashMap<Arc<str>, u64>,
+    submitted: HashMap<Arc<str>, Timestamp>,
+    ran: HashMap<Arc<str>, Vec<JobEvent>>,
     lose: usize,
     short_reads: bool,
     fetch_many: bool,
@@ -90,9 +92,12 @@ struct State {
 
 /// A backend in memory.
 pub struct FakeBackend {
+    me: Weak<FakeBackend>,
     state: Mutex<State>,
     clock: Arc<TestClock>,
     released: watch::Sender<bool>,
+    /// Endpoints that are not connected: their jobs wait.
+    away: watch::Sender<HashSet<String>>,
     listings: AtomicUsize,
     fetches: AtomicUsize,
     reads: AtomicUsize,
@@ -105,10 +110,12 @@ pub struct FakeBackend {
 impl FakeBackend {
     /// No endpoints yet. Must be made inside a tokio runtime.
     pub fn new() -> Arc<FakeBackend> {
-        Arc::new(FakeBackend {
+        Arc::new_cyclic(|me| FakeBackend {
+            me: me.clone(),
             state: Mutex::default(),
             clock: Arc::new(TestClock::new()),
             released: watch::Sender::new(true),
+            away: watch::Sender::default(),
             listings: AtomicUsize::new(0),
             fetches: AtomicUsize::new(0),
             reads: AtomicUsize::new(0),
@@ -129,6 +136,7 @@ impl FakeBackend {
             state.endpoints.insert(client_id.to_owned(), (system, online));
             state.directories.entry((client_id.to_owned(), "auto".to_owned(), Vec::new())).or_default();
         });
+        self.set_away(client_id, !online);
     }
 
     /// Connects or disconnects an endpoint.
@@ -136,6 +144,17 @@ impl FakeBackend {
         self.with(|state| {
             if let Some((_, connected)) = state.endpoints.get_mut(client_id) {
                 *connected = online;
+            }
+        });
+        self.set_away(client_id, !online);
+    }
+
+    fn set_away(&self, client_id: &str, away: bool) {
+        self.away.send_modify(|all| {
+            if away {
+                all.insert(client_id.to_owned());
+            } else {
+                all.remove(client_id);
             }
         });
     }
@@ -307,7 +326,8 @@ impl FakeBackend {
 
     fn observation(&self, job: &Arc<str>, by: &Arc<str>) -> Observation {
         let now = self.clock.now();
-        Observation { job: job.clone(), by: by.clone(), started: now, seen: now, first_row: 0 }
+        let started = self.with(|state| state.submitted.get(job).copied()).unwrap_or(now);
+        Observation { job: job.clone(), by: by.clone(), started, seen: now, first_row: 0 }
     }
 
     fn rows(&self, place: &Place) -> Option<Rows> {
@@ -416,6 +436,16 @@ impl FakeBackend {
         })
     }
 
+    /// What the endpoint makes of a job: once, whoever watches it.
+    fn run(&self, job: &Job) -> Vec<JobEvent> {
+        if let Some(events) = self.with(|state| state.ran.get(&job.id).cloned()) {
+            return events;
+        }
+        let events = self.events(job);
+        self.with(|state| state.ran.insert(job.id.clone(), events.clone()));
+        events
+    }
+
     fn events(&self, job: &Job) -> Vec<JobEvent> {
         let Some((work, by)) = self.with(|state| state.jobs.get(&job.id).cloned()) else {
             return Vec::new();
@@ -495,6 +525,7 @@ impl Backend for FakeBackend {
             self.with(|state| {
                 state.jobs.insert(id.clone(), (work, delivery.principal.name().into()));
                 state.max_rows.insert(id.clone(), delivery.limits.max_rows);
+                state.submitted.insert(id.clone(), self.clock.now());
                 if let Some(receiver) = &mut state.receiver {
                     state.starts.insert(id.clone(), (receiver.deliver(), receiver.websocket));
                 }
@@ -508,10 +539,22 @@ impl Backend for FakeBackend {
         let (sender, receiver) = mpsc::unbounded_channel();
         let mut released = self.released.subscribe();
         let latency = *self.latency.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut events = self.events(job);
+        let me = self.me.clone();
+        let job = job.clone();
+        let events = (!self.away.borrow().contains(&*job.endpoint.client_id)).then(|| self.run(&job));
         let clock = self.clock.clone();
         let starts = self.with(|state| state.starts.get(&job.id).copied());
+        let (mut away, client_id) = (self.away.subscribe(), job.endpoint.client_id.to_string());
         tokio::spawn(async move {
+            let events = match events {
+                Some(events) => Some(events),
+                // It waits on the server until the endpoint is there, which is when it runs.
+                None if away.wait_for(|all| !all.contains(&client_id)).await.is_ok() => {
+                    me.upgrade().map(|me| me.run(&job))
+                }
+                None => None,
+            };
+            let Some(mut events) = events else { return };
             if let Some((start, websocket)) = starts {
                 if websocket && !events.is_empty() {
                     let _nobody_listens = sender.send(events.remove(0));

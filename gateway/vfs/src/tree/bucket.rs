@@ -29,6 +29,21 @@ const LOW: f64 = 2.0;
 /// Works leave when they are believed to have this much of a token: too early costs nothing, and is how a quicker endpoint is noticed.
 const EARLY: f64 = 0.8;
 
+/// What is believed of an endpoint's receive tokens: each delivery of work costs one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+pub struct Budget {
+    /// Whole tokens left.
+    pub tokens: u32,
+    /// Milliseconds until one comes back.
+    pub refill_ms: u64,
+    /// Learned from deliveries; else the default is assumed.
+    pub measured: bool,
+    /// It was seen to take all that waits with one token; else one task for each is assumed.
+    pub polls: bool,
+    /// When the next one is expected, if there is none.
+    pub next: Option<Timestamp>,
+}
+
 /// The belief.
 #[derive(Debug, Clone)]
 pub(crate) struct Bucket {
@@ -126,6 +141,19 @@ impl Bucket {
     pub(super) fn due(&self, now: Timestamp) -> Option<Timestamp> {
         let missing = 1.0 - self.tokens(now);
         (missing > 0.0).then(|| now.plus(Duration::from_secs_f64(missing * self.refill)))
+    }
+
+    /// The belief, for people.
+    pub(super) fn told(&self, now: Timestamp) -> Budget {
+        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // between 0 and BURST
+        let tokens = self.tokens(now).clamp(0.0, BURST) as u32;
+        Budget {
+            tokens,
+            refill_ms: u64::try_from(Duration::from_secs_f64(self.refill).as_millis()).unwrap_or(u64::MAX),
+            measured: self.waits || self.refill < REFILL,
+            polls: self.polls,
+            next: self.due(now),
+        }
     }
 
     /// A delivery of `tokens` was queued.
@@ -328,6 +356,17 @@ mod tests {
         let wait = bucket.wait(at(31.0), false).unwrap().as_secs_f64();
         assert!((23.0..25.0).contains(&wait), "{wait}: a little before the token is due");
         assert!(bucket.wait(at(56.0), false).is_none());
+    }
+
+    #[test]
+    fn what_is_told_is_an_assumption_until_it_was_seen() {
+        let mut bucket = Bucket::default();
+        let assumed = bucket.told(at(0.0));
+        assert_eq!((assumed.tokens, assumed.refill_ms, assumed.measured, assumed.next), (10, 30_000, false, None));
+        run(&mut Real { tokens: 0.0, at: 0.0, refill: 10.0 }, &mut bucket, &[0.1; 200], 0.8);
+        let seen = bucket.told(bucket.at);
+        assert!(seen.measured && seen.tokens == 0 && seen.next.is_some(), "{seen:?}");
+        assert!((10_000..14_000).contains(&seen.refill_ms), "{seen:?}");
     }
 
     #[test]

@@ -7,7 +7,7 @@ use arc_swap::ArcSwap;
 use dashmap::DashMap;
 use tokio::sync::{Semaphore, watch};
 
-use super::bucket::{Bucket, Sent};
+use super::bucket::{Bucket, Budget, Sent};
 use crate::backend::{Backend, Failure, Outcome};
 use crate::clock::Clock;
 use crate::endpoint::{Endpoint, EndpointId};
@@ -76,6 +76,11 @@ impl EndpointEntry {
     /// Receive tokens that it is believed to have left.
     pub(crate) fn tokens(&self, now: Timestamp) -> f64 {
         self.bucket().tokens(now)
+    }
+
+    /// What is believed of its receive tokens.
+    pub(crate) fn budget(&self, now: Timestamp) -> Budget {
+        self.bucket().told(now)
     }
 
     /// Whether works may leave for it side by side (D30).

@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 
 use dashmap::DashMap;
 
+pub use bucket::Budget;
 pub(crate) use directory::{Directory, Loaded, State};
 pub(crate) use endpoints::{Delivering, EndpointEntry, Endpoints, Round};
 pub(crate) use link::safe_target;

@@ -15,7 +15,7 @@ use crate::error::{Error, Result};
 use crate::flight::Activities;
 use crate::meta::Metas;
 use crate::node::{Identity, Keys};
-use crate::planner::Walks;
+use crate::planner::{Away, Walks};
 use crate::principal::{Admission, Recorder};
 use crate::settings::Settings;
 use crate::snapshot::{Rows, Snapshot};
@@ -44,6 +44,7 @@ pub(crate) struct Inner {
     pub owners: DashMap<ContentKey, (DirectoryKey, Identity)>,
     pub reads: Reads,
     pub walks: Walks,
+    pub away: Away,
     pub readers: Readers,
     pub ranges: Ranges,
     pub metas: Metas,
@@ -60,6 +61,7 @@ impl Inner {
             owners: DashMap::new(),
             reads: Reads::default(),
             walks: Walks::default(),
+            away: Away::default(),
             readers: Readers::default(),
             ranges: Ranges::default(),
             metas: Metas::default(),
@@ -77,6 +79,9 @@ impl Inner {
             inner.make_accessors(&entry);
         }
         inner.make_roots();
+        // Known before anybody asks: who wants the same joins them.
+        let jobs = inner.store.jobs()?;
+        jobs.iter().filter(|job| job.for_return.is_some()).for_each(|job| inner.expect_return(job));
         tokio::spawn(follow_endpoints(Arc::downgrade(&inner), inner.backend.endpoints()));
         Ok(inner)
     }
@@ -99,6 +104,7 @@ impl Inner {
                 online: entry.seems_online(now, self.settings.offline_after),
                 jobs: self.activities.running_on(&endpoint.id.client_id),
                 takes_work_at: self.activities.due_on(&endpoint.id.client_id),
+                budget: entry.budget(now),
                 endpoint: (*endpoint).clone(),
             }
         };

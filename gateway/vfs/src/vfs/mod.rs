@@ -30,6 +30,7 @@ use crate::principal::{Admission, Call, Recorder};
 use crate::settings::Settings;
 use crate::store::{Store, Usage};
 use crate::timestamp::Timestamp;
+use crate::tree::Budget;
 
 /// What the VFS is made of.
 pub struct Parts {
@@ -134,6 +135,8 @@ pub struct EndpointStatus {
     pub jobs: usize,
     /// When it is expected to take work again, if work waits for that (a receive token).
     pub takes_work_at: Option<Timestamp>,
+    /// What is believed of its receive tokens.
+    pub budget: Budget,
 }
 
 /// One piece of work under way, or one that ended lately.
@@ -153,6 +156,8 @@ pub struct Activity {
     pub started: Timestamp,
     /// It waits for the endpoint to take work again (a receive token), which is expected then.
     pub waits_until: Option<Timestamp>,
+    /// It waits on the server until its endpoint is back, at most until then.
+    pub queued_until: Option<Timestamp>,
     /// Rows so far.
     pub rows: u64,
     /// Bytes so far.

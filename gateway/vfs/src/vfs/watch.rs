@@ -56,6 +56,7 @@ impl Inner {
             job: job.id.clone(),
             reason: format!("by {}", call.principal.name()).into(),
         });
+        self.away.taken_back(id, call.principal.name());
         Ok(())
     }
 

@@ -1,6 +1,7 @@
 //! Behaviour of the model over an in-memory backend with paused time (D41): each test's name is the sentence that it proves.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod away;
 mod content;
 mod errors;
 mod frozen;
@@ -13,6 +14,7 @@ mod ranges;
 mod reach;
 mod restart;
 mod together;
+mod unwanted;
 mod walk;
 
 use std::sync::Arc;

@@ -105,11 +105,11 @@ fn same(files: &Files, names: &[String]) -> bool {
     files.keys().eq(names.iter())
 }
 
-async fn run(steps: Vec<Step>) -> Result<(), TestCaseError> {
+async fn run(steps: Vec<Step>, settings: Settings) -> Result<(), TestCaseError> {
     let backend = crate::backend();
     backend.add_directory(CLIENT, "auto", &["d"]);
     let mut store = Arc::new(MemoryStore::default());
-    let mut vfs = vfs_with(&backend, &store, Settings::default());
+    let mut vfs = vfs_with(&backend, &store, settings.clone());
     know(&vfs).await;
     let mut truth = Truth { backend: backend.clone(), now: Files::new(), history: Vec::new(), writes: 0, online: true };
     truth.changed();
@@ -133,7 +133,7 @@ async fn run(steps: Vec<Step>) -> Result<(), TestCaseError> {
             Step::Wait { seconds } => tokio::time::advance(Duration::from_secs(u64::from(seconds))).await,
             Step::Restart => {
                 store = store.after_a_kill();
-                vfs = vfs_with(&backend, &store, Settings::default());
+                vfs = vfs_with(&backend, &store, settings.clone());
                 know(&vfs).await;
             }
             Step::LoseTasks => backend.lose_jobs(1),
@@ -200,6 +200,13 @@ proptest! {
     #[test]
     fn whatever_happens_an_answer_is_something_that_was_true(steps in proptest::collection::vec(step(), 1..40)) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
-        runtime.block_on(run(steps))?;
+        runtime.block_on(run(steps, Settings::default()))?;
+    }
+
+    #[test]
+    fn so_it_is_when_work_waits_for_an_endpoint_that_is_away(steps in proptest::collection::vec(step(), 1..40)) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
+        let settings = Settings { queue_offline: Some(Duration::from_secs(72 * 3600)), ..Settings::default() };
+        runtime.block_on(run(steps, settings))?;
     }
 }

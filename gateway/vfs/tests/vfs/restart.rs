@@ -43,14 +43,31 @@ async fn handles_listings_and_contents_outlive_the_process_and_the_endpoint() {
 }
 
 /// What a process leaves behind that was killed while `work` was under way for `path`.
-async fn left_behind(backend: &FakeBackend, store: &MemoryStore, work: Work, path: &EndpointPath, start_by: Duration) {
+async fn left_behind(
+    backend: &FakeBackend,
+    store: &MemoryStore,
+    work: Work,
+    path: &EndpointPath,
+    start_by: Duration,
+    kept: bool,
+) {
     let limits = Limits { timeout: start_by, max_rows: 0, max_upload_bytes: 0, cpu_percent: 0 };
     let lists = matches!(work, Work::List { .. });
     let (principal, reason) = (Principal::new("alice"), Reason("of before".into()));
     let delivery = Delivery { works: vec![work], principal, reason, limits };
     let job = backend.submit(&path.endpoint, delivery).await.unwrap().remove(0);
     let start_by = backend.clock().now().plus(start_by);
-    store.put_job(&JobRecord { job, path: path.clone(), lists, principal: "alice".into(), start_by }).unwrap();
+    store
+        .put_job(&JobRecord {
+            job,
+            path: path.clone(),
+            lists,
+            principal: "alice".into(),
+            start_by,
+            kept,
+            for_return: None,
+        })
+        .unwrap();
 }
 
 fn endpoint_path(names: &[&str]) -> EndpointPath {
@@ -63,8 +80,8 @@ async fn a_listing_that_was_under_way_is_waited_for_and_not_started_again() {
     let (backend, store) = (crate::backend(), Arc::new(MemoryStore::default()));
     backend.hold_jobs();
     let etc = endpoint_path(&["etc"]);
-    left_behind(&backend, &store, Work::List { directory: etc.clone(), depth: 0 }, &etc, Duration::from_secs(900))
-        .await;
+    let work = Work::List { directory: etc.clone(), depth: 0 };
+    left_behind(&backend, &store, work, &etc, Duration::from_secs(900), false).await;
     let vfs = vfs_with(&backend, &store, Settings { prefetch: false, ..Settings::default() });
     know(&vfs).await;
     let asks = tokio::spawn({
@@ -87,7 +104,8 @@ async fn a_file_that_was_being_collected_is_there() {
     crate::names(&vfs, &path("etc")).await.unwrap();
     tokio::time::advance(Duration::from_secs(1)).await;
     let hosts = endpoint_path(&["etc", "hosts"]);
-    left_behind(&backend, &store, Work::Fetch { files: vec![hosts.clone()] }, &hosts, Duration::from_secs(900)).await;
+    left_behind(&backend, &store, Work::Fetch { files: vec![hosts.clone()] }, &hosts, Duration::from_secs(900), false)
+        .await;
     let vfs = vfs_with(&backend, &store, Settings::default());
     know(&vfs).await;
     tokio::time::sleep(Duration::from_secs(1)).await;
@@ -100,7 +118,8 @@ async fn what_was_not_delivered_in_time_is_taken_back_after_a_restart_too() {
     let (backend, store) = (crate::backend(), Arc::new(MemoryStore::default()));
     backend.hold_jobs();
     let etc = endpoint_path(&["etc"]);
-    left_behind(&backend, &store, Work::List { directory: etc.clone(), depth: 0 }, &etc, Duration::from_secs(60)).await;
+    let work = Work::List { directory: etc.clone(), depth: 0 };
+    left_behind(&backend, &store, work, &etc, Duration::from_secs(60), true).await;
     tokio::time::advance(Duration::from_secs(30)).await;
     let vfs = vfs_with(&backend, &store, Settings::default());
     know(&vfs).await;
@@ -108,4 +127,22 @@ async fn what_was_not_delivered_in_time_is_taken_back_after_a_restart_too() {
     assert_eq!(backend.cancelled(), 0);
     tokio::time::sleep(Duration::from_secs(20)).await;
     assert_eq!((backend.cancelled(), store.jobs().unwrap().len()), (1, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_nobody_asks_for_any_more_after_a_restart_is_taken_back_unless_it_was_asked_for_explicitly() {
+    for kept in [false, true] {
+        let (backend, store) = (crate::backend(), Arc::new(MemoryStore::default()));
+        backend.hold_jobs();
+        let etc = endpoint_path(&["etc"]);
+        let work = Work::List { directory: etc.clone(), depth: 0 };
+        left_behind(&backend, &store, work, &etc, Duration::from_secs(900), kept).await;
+        let vfs = vfs_with(&backend, &store, Settings::default());
+        know(&vfs).await;
+        tokio::time::sleep(Duration::from_secs(55)).await;
+        assert_eq!(backend.cancelled(), 0, "clients that were told to come back have time for it");
+        tokio::time::sleep(Duration::from_secs(10)).await;
+        assert_eq!(backend.cancelled(), usize::from(!kept));
+        assert_eq!(backend.listings(), 1, "and nothing is started in its place");
+    }
 }

@@ -38,11 +38,17 @@ pub(crate) fn page(service: &Service, exchange: &Exchange) -> Response<Body> {
             (rows, _) => format!("{rows} rows"),
         };
         let state = match &work.ended {
-            None => match work.waits_until {
-                Some(due) => {
+            None => match (work.queued_until, work.waits_until) {
+                (Some(end), _) => {
+                    format!(
+                        "<span class=\"badge\">waits until the endpoint is back, at most until {}</span>",
+                        time(Some(end))
+                    )
+                }
+                (None, Some(due)) => {
                     format!("<span class=\"badge\">waits for the endpoint until about {}</span>", time(Some(due)))
                 }
-                None => "<span class=\"badge running\">under way</span>".to_owned(),
+                (None, None) => "<span class=\"badge running\">under way</span>".to_owned(),
             },
             Some(end) => text(end).to_string(),
         };

@@ -10,7 +10,7 @@ use super::super::update_file;
 use crate::backend::{Cause, Complaint, Failure, Fetched, Job, Limits, Outcome, Work};
 use crate::error::{Error, ErrorKind, Result};
 use crate::flight::Flight;
-use crate::planner::Wish;
+use crate::planner::{Wish, while_wanted};
 use crate::principal::Spend;
 use crate::store::{CHUNK_BYTES, HeldRange, InRanges};
 use crate::vfs::Inner;
@@ -33,7 +33,7 @@ impl Inner {
         let total = ranges.iter().map(|range| bytes(range.end - range.start)).sum();
         let path = demand.path.to_string();
         self.admission.admit(&demand.call, &demand.path.endpoint, &path, &Spend::Collection { bytes: total }).await?;
-        let _permit = demand.entry.flows.acquire().await;
+        let _permit = while_wanted(&[flight], demand.entry.flows.acquire()).await?;
         let asked: Vec<_> = ranges.iter().map(|range| (bytes(range.start), bytes(range.end - range.start))).collect();
         let limits =
             Limits { timeout: TIMEOUT, max_rows: 0, max_upload_bytes: total.saturating_mul(2), cpu_percent: 0 };
@@ -59,7 +59,7 @@ impl Inner {
         let mut follower = self.follower(job.clone(), &demand.entry);
         let mut fetched = Vec::new();
         loop {
-            match self.next_step(&mut follower, flight).await? {
+            match self.next_step(&mut follower, flight, &[]).await? {
                 Step::Fetched(range) => fetched.push(*range),
                 Step::Ended(Outcome::Failed { failure: Failure::Lost, .. }) => return Ok(None),
                 Step::Ended(Outcome::Failed { message, .. }) if fetched.is_empty() => {
@@ -125,7 +125,9 @@ impl Inner {
 
     /// The file is not any more what the version was: a new listing gives its readers a new version.
     pub(in super::super) fn changed(self: &Arc<Self>, demand: &Demand) -> Error {
-        let _joined = self.demand_listing(&demand.directory, &demand.call, Wish::Fresh);
+        if let Ok(listing) = self.demand_listing(&demand.directory, &demand.call, Wish::Fresh) {
+            listing.keep();
+        }
         Error::new(
             ErrorKind::Changed,
             format!(

@@ -14,7 +14,7 @@ use super::chunks::chunk_count;
 use super::collect::{Demand, is_refusal};
 use super::held::Held;
 use crate::backend::FetchedContent;
-use crate::error::Result;
+use crate::error::{ErrorKind, Result};
 use crate::flight::{EndOnDrop, Flight};
 use crate::node::{Identity, Node};
 use crate::principal::{Call, Reads};
@@ -162,6 +162,9 @@ impl Inner {
         queue: &Queue,
         wanted: &BTreeSet<u64>,
     ) -> Result<()> {
+        if self.collected_on_return(demand, flight).await {
+            return Ok(());
+        }
         let held = Held::of(&demand.directory, &demand.node);
         if held.as_ref().is_some_and(|held| held.whole().is_some()) {
             return Ok(());
@@ -180,7 +183,7 @@ impl Inner {
         match ranges {
             Some(ranges) if ranges.is_empty() => Ok(()),
             Some(ranges) => self.deliver_ranges(demand, flight, &ranges).await,
-            None => self.demand_whole(demand).await?.ended().await,
+            None => self.demand_whole(demand).await?.ended_for(flight).await,
         }
     }
 
@@ -221,7 +224,14 @@ async fn serve(inner: Arc<Inner>, demand: Demand, served: Served) {
         };
         let _guard = EndOnDrop(flight.clone());
         inner.activities.add(flight.clone());
-        let result = inner.bring(&demand, &flight, &served.0, &wanted).await;
+        let mut result = inner.bring(&demand, &flight, &served.0, &wanted).await;
+        if let Err(error) = &result
+            && error.kind() == ErrorKind::Offline
+            && automatic(&inner.settings, &demand.path).is_some_and(|cap| demand.listed.size <= cap)
+        {
+            // Nobody knows what will be read next when it is back: all of it.
+            result = Err(inner.collect_on_return(&demand, error.clone()).await);
+        }
         if let Err(error) = &result {
             tracing::warn!(path = %demand.path, principal = demand.call.principal.name(), %error, "a part of a file could not be collected");
             if is_refusal(error) {

@@ -13,9 +13,10 @@ use super::companions::Set;
 use super::follower::Step;
 use crate::attributes::FileType;
 use crate::backend::{Fetched, Job, Limits, Outcome, Work};
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::flight::{EndOnDrop, Flight};
 use crate::node::Node;
+use crate::planner::while_wanted;
 use crate::principal::Spend;
 use crate::vfs::Inner;
 use others::{BYTES, Choice, is_held};
@@ -40,6 +41,15 @@ struct Member {
     is_companion: bool,
     /// Ends the flight if the task vanishes.
     _guard: EndOnDrop,
+}
+
+impl Member {
+    /// Nobody waits for any of those that were to come together.
+    fn give_up(self, error: &Error) {
+        let Node { own, version, .. } = self.demand.node;
+        self.demand.directory.end_collection((own, version));
+        self.flight.end(Err(error.clone()));
+    }
 }
 
 impl Inner {
@@ -107,6 +117,10 @@ impl Inner {
     ) -> Option<Result<()>> {
         let mut own = None;
         if let Err(error) = self.fetch_together(demand, flight, &members, &mut own).await {
+            if matches!(error.kind(), ErrorKind::Later { .. }) {
+                members.into_iter().for_each(|member| member.give_up(&error));
+                return Some(Err(error));
+            }
             tracing::warn!(path = %demand.path, %error, "files could not be collected together; those that somebody waits for go alone");
         }
         for member in members.into_iter().filter(|member| !member.flight.has_ended()) {
@@ -130,7 +144,8 @@ impl Inner {
         let of_others: u64 = members.iter().map(|member| member.demand.listed.size).sum();
         let spend = Spend::Collection { bytes: demand.listed.size + if many { of_others } else { 0 } };
         self.admission.admit(&demand.call, &demand.path.endpoint, &demand.path.to_string(), &spend).await?;
-        let _permit = demand.entry.flows.acquire().await;
+        let others: Vec<&Flight> = members.iter().map(|member| &*member.flight).collect();
+        let _permit = while_wanted(&[&others[..], &[flight]].concat(), demand.entry.flows.acquire()).await?;
         let job = self.submit_together(demand, members, of_others).await?;
         for flight in members.iter().map(|member| &member.flight).chain([flight]) {
             flight.update(|status| status.job = Some(job.id.clone()));
@@ -139,7 +154,7 @@ impl Inner {
         let mut follower = self.follower(job, &demand.entry);
         let mut nothing_came = true;
         loop {
-            let fetched = match self.next_step(&mut follower, flight).await? {
+            let fetched = match self.next_step(&mut follower, flight, &others).await? {
                 Step::Fetched(fetched) => *fetched,
                 Step::Ended(Outcome::Failed { message, .. }) if nothing_came => return Err(Error::backend(message)),
                 Step::Ended(_) => return Ok(()),
