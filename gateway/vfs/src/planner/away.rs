@@ -11,6 +11,7 @@ use tokio::time::{sleep, timeout};
 
 use super::earlier::{Brought, follow};
 use super::leave::LISTING_LIMITS;
+use super::queue::Class;
 use super::{ATTEMPTS, Demand, Wish};
 use crate::backend::{JobEvent, Limits, Work};
 use crate::error::{Error, ErrorKind, Result};
@@ -131,7 +132,8 @@ impl Inner {
     pub(super) async fn listed_on_return(self: &Arc<Self>, demand: &Demand, error: Error) -> Error {
         let depth = match demand.wish {
             Wish::First | Wish::Way if demand.directory.state().listing.is_none() => {
-                self.prefetch_depth(&demand.directory, &demand.path).await
+                // Nobody stands before a screen and waits: a level, not two.
+                self.reach_of(demand, Class::Walk).await.depth
             }
             Wish::Refresh(depth) => depth,
             _ => return error,

@@ -57,6 +57,23 @@ async fn a_walk_costs_a_handful_of_jobs_however_many_directories_it_sees() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_walk_over_old_listings_refreshes_none_and_a_person_does() {
+    let (backend, vfs) = deep().await;
+    assert_eq!(walk(&vfs, "srv", Duration::from_millis(2)).await, 364);
+    tokio::time::sleep(Duration::from_secs(600)).await;
+    let before = backend.listings();
+    assert_eq!(walk(&vfs, "srv", Duration::from_millis(2)).await, 364);
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    assert!(backend.listings() - before <= 3, "{} jobs", backend.listings() - before);
+    let before = backend.listings();
+    for click in ["srv/a", "srv/a/b", "srv/c"] {
+        names(&vfs, &path(click)).await.unwrap();
+        tokio::time::sleep(Duration::from_secs(5)).await;
+    }
+    assert!(backend.listings() - before >= 2, "{} jobs", backend.listings() - before);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_person_who_clicks_starts_no_walk() {
     let (_backend, vfs) = deep().await;
     for click in ["", "srv", "srv/a", "srv/a/b", "srv/a/b/c", "srv/a/b/c/a", "srv/b", "srv/b/a/c/b"] {
