@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 use proptest::prelude::*;
-use vfs::testing::{FakeBackend, FakeEntry, MemoryStore, call, vfs_with};
+use vfs::backend::{Backend, Layered, Metrics};
+use vfs::testing::{Chaos, FakeBackend, FakeEntry, MemoryStore, call, vfs_through};
 use vfs::{Clock, ErrorKind, FileType, Node, Settings, Timestamp, Vfs};
 
 use crate::{CLIENT, know};
@@ -105,11 +106,20 @@ fn same(files: &Files, names: &[String]) -> bool {
     files.keys().eq(names.iter())
 }
 
-async fn run(steps: Vec<Step>) -> Result<(), TestCaseError> {
+/// The program's own layers over the backend; under them chaos, if there is a seed for it.
+fn layered(backend: &Arc<FakeBackend>, chaos: Option<u64>) -> Arc<dyn Backend> {
+    let server: Arc<dyn Backend> = match chaos {
+        None => return backend.clone(),
+        Some(seed) => Layered::over(backend.clone(), Chaos::new(seed)),
+    };
+    vfs::backend::layers(server, &Metrics::default())
+}
+
+async fn run(steps: Vec<Step>, chaos: Option<u64>) -> Result<(), TestCaseError> {
     let backend = crate::backend();
     backend.add_directory(CLIENT, "auto", &["d"]);
     let mut store = Arc::new(MemoryStore::default());
-    let mut vfs = vfs_with(&backend, &store, Settings::default());
+    let mut vfs = vfs_through(layered(&backend, chaos), &backend, &store, Settings::default());
     know(&vfs).await;
     let mut truth = Truth { backend: backend.clone(), now: Files::new(), history: Vec::new(), writes: 0, online: true };
     truth.changed();
@@ -133,7 +143,7 @@ async fn run(steps: Vec<Step>) -> Result<(), TestCaseError> {
             Step::Wait { seconds } => tokio::time::advance(Duration::from_secs(u64::from(seconds))).await,
             Step::Restart => {
                 store = store.after_a_kill();
-                vfs = vfs_with(&backend, &store, Settings::default());
+                vfs = vfs_through(layered(&backend, chaos), &backend, &store, Settings::default());
                 know(&vfs).await;
             }
             Step::LoseTasks => backend.lose_jobs(1),
@@ -200,6 +210,15 @@ proptest! {
     #[test]
     fn whatever_happens_an_answer_is_something_that_was_true(steps in proptest::collection::vec(step(), 1..40)) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
-        runtime.block_on(run(steps))?;
+        runtime.block_on(run(steps, None))?;
+    }
+
+    #[test]
+    fn nor_while_calls_fail_answers_are_lost_and_news_break_off(
+        steps in proptest::collection::vec(step(), 1..40),
+        seed in any::<u64>(),
+    ) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
+        runtime.block_on(run(steps, Some(seed)))?;
     }
 }
