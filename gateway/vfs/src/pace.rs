@@ -7,6 +7,9 @@ use crate::timestamp::Timestamp;
 /// Whoever needs longer than this from one answer to the next question is a person.
 const PACE: Duration = Duration::from_secs(1);
 
+/// Nobody reads a listing in so short a time.
+const AT_ONCE: Duration = Duration::from_millis(100);
+
 /// Questions that wait for their answer, and when the last answer was given.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Pace {
@@ -25,9 +28,14 @@ impl Pace {
         self.waiting > 0 || now.since(self.answered) <= PACE
     }
 
-    /// Somebody waits.
-    pub(crate) fn is_waiting(&self) -> bool {
-        self.waiting > 0
+    /// Whether a question now comes sooner after the last answer than anybody can read it.
+    pub(crate) fn goes_on_at_once(&self, now: Timestamp) -> bool {
+        self.waiting == 0 && now.since(self.answered) <= AT_ONCE
+    }
+
+    /// How many wait.
+    pub(crate) fn waiting(&self) -> u32 {
+        self.waiting
     }
 
     /// A question was asked.

@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use super::leave::{Answer, Turn, Wanted};
+use super::prefetch::Reach;
 use super::queue::Class;
 use super::{Demand, LISTING_ROWS};
 use crate::backend::{Job, JobEvent, Limits, Outcome};
@@ -18,6 +19,29 @@ use crate::store::DirectoryKey;
 use crate::tree::Directory;
 use crate::vfs::Inner;
 
+/// Who waits for a directory that a listing ahead will bring.
+pub(super) enum Walker<'a> {
+    /// He whom it goes ahead of.
+    Own(&'a Inner, &'a Demand),
+    /// Somebody else.
+    Other,
+}
+
+impl Walker<'_> {
+    /// Whether to go on waiting after so many times of a walker's patience.
+    fn waits_on(&self, rounds: u32) -> bool {
+        match self {
+            Walker::Other => false,
+            Walker::Own(inner, demand) => {
+                let program = inner.walks.asks_side_by_side(demand.directory.node.export, demand.call.principal.name());
+                // A listing of its own would wait for a token.
+                let dear = demand.entry.token_due(inner.clock.now()).is_some();
+                dear || (program && rounds < PROGRAMS_PATIENCE)
+            }
+        }
+    }
+}
+
 /// A listing that goes ahead.
 pub(super) struct Ahead {
     root: EndpointPath,
@@ -28,6 +52,8 @@ pub(super) struct Ahead {
 struct Progress {
     /// The endpoint has the job: rows come.
     delivered: bool,
+    /// Directories that came.
+    listed: u64,
     over: bool,
 }
 
@@ -37,8 +63,10 @@ const DEPTH: u32 = 256;
 const TIMEOUT: Duration = Duration::from_secs(1_800);
 /// Share of a CPU for a walk, in percent (D13).
 const CPU: u8 = 25;
-/// The walker himself waits so long for his next directory once rows come, then it is listed by itself.
+/// The walker himself waits so long for his next directory once rows come, then it is listed by itself; a program that waits for several
+/// goes through the tree in an order of its own, and waits so many times as long.
 const OWN_PATIENCE: Duration = Duration::from_secs(5);
+const PROGRAMS_PATIENCE: u32 = 6;
 /// Others do not wait behind somebody's walk.
 const OTHERS_PATIENCE: Duration = Duration::from_secs(2);
 /// A walker who was not seen for so long has stopped.
@@ -58,9 +86,10 @@ impl Ahead {
     }
 
     /// Waits until `directory` was listed by it: true; false when it is over, or would take too long. Others do not wait for its turn.
-    pub(super) async fn wait_for(&self, directory: &Directory, own: bool) -> bool {
+    pub(super) async fn wait_for(&self, directory: &Directory, walker: Walker<'_>) -> bool {
         let mut progress = self.progress.subscribe();
         let listed = || directory.state().listing.is_some();
+        let own = !matches!(walker, Walker::Other);
         if !own && !progress.borrow().delivered {
             return listed();
         }
@@ -69,8 +98,19 @@ impl Ahead {
             return listed();
         }
         let patience = if own { OWN_PATIENCE } else { OTHERS_PATIENCE };
-        let _in_time = tokio::time::timeout(patience, progress.wait_for(|progress| progress.over || listed())).await;
-        listed()
+        let mut rounds = 0;
+        loop {
+            let before = progress.borrow().listed;
+            let here = progress.wait_for(|progress| progress.over || listed());
+            if tokio::time::timeout(patience, here).await.is_ok() {
+                return listed();
+            }
+            rounds += 1;
+            let goes_on = progress.borrow().listed > before;
+            if !goes_on || !walker.waits_on(rounds) {
+                return listed();
+            }
+        }
     }
 
     /// Waits until `directory` was listed by it; false when it is over without.
@@ -130,8 +170,8 @@ impl Inner {
         let spend = Spend::Listing;
         self.admission.admit(&base.call, &base.path.endpoint, &base.path.to_string(), &spend).await?;
         let limits = Limits { timeout: TIMEOUT, max_rows: LISTING_ROWS, max_upload_bytes: 0, cpu_percent: CPU };
-        let what = "list ahead of a walk through";
-        let wanted = Wanted { class: Class::Walk, depth: DEPTH, joins: false, what, limits };
+        let reach = Reach { limits, ..Reach::own(base, DEPTH) };
+        let wanted = Wanted { class: Class::Walk, reach, joins: false, what: "list ahead of a walk through" };
         let Answer::Alone(mut turn) = self.leave(base, wanted, flight).await? else {
             return Err(Error::backend("a listing that goes ahead of a walk left with others"));
         };
@@ -176,7 +216,10 @@ impl Inner {
                     let directory = self.directory_below(&base.directory, &base.path, &listed.directory).await?;
                     self.publish(&directory, listed).await?;
                     flight.update(|status| status.rows = status.rows.max(rows));
-                    ahead.update(|progress| progress.delivered = true);
+                    ahead.update(|progress| {
+                        progress.delivered = true;
+                        progress.listed += 1;
+                    });
                 }
                 Some(JobEvent::Fetched(_)) => {}
                 Some(JobEvent::Ended(outcome)) => {

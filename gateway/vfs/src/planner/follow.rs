@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::leave::Turn;
+use super::prefetch::Reach;
 use super::{Demand, Wish};
 use crate::backend::{Cause, Complaint, Failure, Job, JobEvent, Listed, Outcome};
 use crate::error::{Error, ErrorKind, Result};
@@ -20,6 +21,8 @@ pub(super) enum End {
     Listed,
     /// The task never ran.
     Lost,
+    /// So much was to come along that the directory itself did not come.
+    TooWide,
 }
 
 /// Directories below the one that was asked for, whose listings come with the same job.
@@ -30,9 +33,11 @@ impl Inner {
         self: &Arc<Self>,
         demand: &Demand,
         turn: &mut Turn,
-        depth: u32,
+        reach: &Reach,
         flight: &Arc<Flight>,
     ) -> Result<End> {
+        // How many levels come with the demanded directory.
+        let depth = reach.depth - u32::from(reach.path != demand.path);
         let job = &turn.job.clone();
         flight.update(|status| status.job = Some(job.id.clone()));
         let mut events = self.backend.watch(job);
@@ -62,15 +67,19 @@ impl Inner {
                     rows += directory.rows.len() as u64;
                     flight.update(|status| status.rows = status.rows.max(rows));
                     if directory.directory == demand.path {
-                        let expected = self.expected_children(demand, &directory, depth).await;
+                        if depth > 0 {
+                            self.expect_children(demand, &demand.directory, &directory, &mut children).await;
+                        }
                         self.publish(&demand.directory, directory).await?;
                         listed = true;
-                        children = expected;
                         if !matches!(demand.wish, Wish::Refresh(_)) {
-                            flight.end(Ok(()));
+                            self.answer(demand, flight, Ok(()));
                         }
                     } else {
-                        self.publish_below(demand, directory, &mut children).await;
+                        if directory.directory == reach.path {
+                            self.expect_children(demand, &reach.base, &directory, &mut children).await;
+                        }
+                        self.publish_below(reach, directory, &mut children).await;
                     }
                 }
                 Some(JobEvent::Fetched(_)) => {}
@@ -92,7 +101,14 @@ impl Inner {
             let (inner, call) = (self.clone(), demand.call.clone());
             tokio::spawn(async move { inner.did_not_come(&child, &flight, &call).await });
         }
-        if listed { Ok(End::Listed) } else { self.unlisted(demand, job, outcome).await }
+        if listed {
+            return Ok(End::Listed);
+        }
+        match outcome {
+            Outcome::Failed { failure: Failure::Lost, .. } => Ok(End::Lost),
+            _ if reach.is_wide() => Ok(End::TooWide),
+            outcome => self.unlisted(demand, job, outcome).await,
+        }
     }
 
     /// A listing that somebody else's job was to bring did not come: whoever joined waits for one of its own, which also says why.
@@ -159,21 +175,22 @@ impl Inner {
         }
     }
 
-    /// The sub-directories whose listings will come with this job: demands for them wait for it instead of starting their own.
-    async fn expected_children(self: &Arc<Self>, demand: &Demand, listed: &Listed, depth: u32) -> Children {
-        let mut children = Children::new();
-        if depth == 0 {
-            return children;
-        }
+    /// The sub-directories of `directory` will come with this job: demands for them wait for it instead of starting their own.
+    async fn expect_children(
+        self: &Arc<Self>,
+        demand: &Demand,
+        directory: &Arc<Directory>,
+        listed: &Listed,
+        children: &mut Children,
+    ) {
         for row in listed.rows.iter().filter(|row| row.file_type() == crate::FileType::Directory && !row.unfetchable())
         {
-            let Ok(path) = demand.path.child(row.name()) else {
+            let Ok(path) = listed.directory.child(row.name()) else {
                 continue;
             };
-            let own = self.keys.child(demand.directory.node.own, row.name(), 0);
+            let own = self.keys.child(directory.node.own, row.name(), 0);
             let place = crate::store::Place::Endpoint(path.clone());
-            let Ok(child) = self.tree.known(demand.directory.node.export, demand.directory.node.own, own, place).await
-            else {
+            let Ok(child) = self.tree.known(directory.node.export, directory.node.own, own, place).await else {
                 continue;
             };
             let (flight, started) = child.join_flight(|| {
@@ -189,12 +206,11 @@ impl Inner {
                 children.insert(path, (child, flight));
             }
         }
-        children
     }
 
-    async fn publish_below(self: &Arc<Self>, demand: &Demand, listed: Listed, children: &mut Children) {
+    async fn publish_below(self: &Arc<Self>, reach: &Reach, listed: Listed, children: &mut Children) {
         let path = listed.directory.clone();
-        let published = match self.directory_below(&demand.directory, &demand.path, &path).await {
+        let published = match self.directory_below(&reach.base, &reach.path, &path).await {
             Ok(directory) => self.publish(&directory, listed).await,
             Err(error) => Err(error),
         };

@@ -6,6 +6,7 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
+use super::prefetch::Reach;
 use super::queue::{Class, Item};
 use super::{Demand, LISTING_CPU, LISTING_ROWS, LISTING_TIMEOUT, TREE_ROWS, TREE_TIMEOUT};
 use crate::backend::{Job, Limits, Outcome, Work};
@@ -62,10 +63,9 @@ impl Turn {
 /// How a listing wants to leave.
 pub(super) struct Wanted {
     pub class: Class,
-    pub depth: u32,
+    pub reach: Reach,
     pub joins: bool,
     pub what: &'static str,
-    pub limits: Limits,
 }
 
 /// Directories that leave as one job at most.
@@ -89,11 +89,11 @@ impl Inner {
         wanted: Wanted,
         flight: &Arc<Flight>,
     ) -> Result<Answer> {
-        let Wanted { class, depth, joins, what, limits } = wanted;
+        let Wanted { class, reach, joins, what } = wanted;
         let (reply, answer) = oneshot::channel();
         let due = demand.entry.token_due(self.clock.now());
         flight.update(|status| status.due = due);
-        let item = Item { demand: demand.clone(), class, depth, joins, what, limits, flight: flight.clone(), reply };
+        let item = Item { demand: demand.clone(), class, reach, joins, what, flight: flight.clone(), reply };
         if demand.entry.queue.push(item) {
             let entry = demand.entry.clone();
             let attendant = tokio::spawn(attend(self.clone(), entry.clone()));
@@ -136,9 +136,9 @@ impl Inner {
     }
 
     async fn leave_alone(&self, item: Item, permit: Option<OwnedSemaphorePermit>, delivering: Option<Delivering>) {
-        let Demand { path, call, .. } = &item.demand;
-        let work = Work::List { directory: path.clone(), depth: item.depth };
-        let job = self.queue_work(call, path, work, item.what, item.limits).await;
+        let Reach { path, depth, limits, .. } = &item.reach;
+        let work = Work::List { directory: path.clone(), depth: *depth };
+        let job = self.queue_work(&item.demand.call, path, work, item.what, *limits).await;
         let started = job.as_ref().ok().cloned();
         let answer = job.map(|job| Answer::Alone(Turn { job, delivering, _permit: permit }));
         if item.reply.send(answer).is_err()

@@ -28,9 +28,10 @@ use crate::store::Place;
 use crate::tree::{Directory, EndpointEntry};
 use crate::vfs::Inner;
 
-use ahead::Ahead;
+use ahead::{Ahead, Walker};
 use follow::End;
 use leave::{Answer, LISTING_LIMITS, TREE_LIMITS, Wanted};
+use prefetch::Reach;
 use queue::Class;
 
 /// What a demand for a listing accepts.
@@ -139,10 +140,7 @@ async fn run(inner: Arc<Inner>, demand: Demand, flight: Arc<Flight>) {
             tracing::warn!(path = %demand.path, principal = demand.call.principal.name(), %error, "listing failed");
         }
     }
-    if demand.wish == Wish::First {
-        inner.walks.answered(demand.directory.node.export, demand.call.principal.name(), inner.clock.now());
-    }
-    flight.end(result);
+    inner.answer(&demand, &flight, result);
     demand.directory.end_flight(&flight);
     drop(guard);
 }
@@ -151,6 +149,14 @@ async fn run(inner: Arc<Inner>, demand: Demand, flight: Arc<Flight>) {
 const ATTEMPTS: u32 = 3;
 
 impl Inner {
+    /// Whoever waits for the listing gets his answer, if it was not given yet.
+    fn answer(&self, demand: &Demand, flight: &Flight, result: Result<()>) {
+        if demand.wish == Wish::First && !flight.has_ended() {
+            self.walks.answered(demand.directory.node.export, demand.call.principal.name(), self.clock.now());
+        }
+        flight.end(result);
+    }
+
     async fn list(self: &Arc<Self>, demand: &Demand, flight: &Arc<Flight>) -> Result<()> {
         let walk = if demand.wish == Wish::First {
             let (export, principal) = (demand.directory.node.export, demand.call.principal.name());
@@ -171,29 +177,28 @@ impl Inner {
         }
         let ahead = if first { self.ahead_of(demand, walk).await } else { None };
         if let Some((ahead, own)) = &ahead
-            && ahead.wait_for(&demand.directory, *own).await
+            && ahead.wait_for(&demand.directory, if *own { Walker::Own(self, demand) } else { Walker::Other }).await
         {
             return Ok(());
         }
         self.admission.admit(&demand.call, &demand.path.endpoint, &demand.path.to_string(), &Spend::Listing).await?;
-        let depth = match demand.wish {
-            Wish::Refresh(depth) => depth,
-            Wish::Fresh | Wish::Behind => 0,
-            Wish::First | Wish::Way => self.prefetch_depth(&demand.directory, &demand.path).await,
-        };
         let class = self.class_of(demand);
-        let is_tree = matches!(demand.wish, Wish::Refresh(1..));
-        let limits = if is_tree { TREE_LIMITS } else { LISTING_LIMITS };
-        let mut joins = !is_tree;
+        let mut reach = match demand.wish {
+            Wish::Refresh(0) => Reach::own(demand, 0),
+            Wish::Refresh(depth) => Reach { limits: TREE_LIMITS, ..Reach::own(demand, depth) },
+            Wish::Fresh | Wish::Behind => Reach::own(demand, 0),
+            Wish::First | Wish::Way => self.reach_of(demand, class).await,
+        };
+        let mut joins = !matches!(demand.wish, Wish::Refresh(1..));
         let mut lost = 0;
         loop {
-            let wanted = Wanted { class, depth, joins, what: "list", limits };
+            let wanted = Wanted { class, reach: reach.clone(), joins, what: "list" };
             let answer = tokio::select! {
                 answer = self.leave(demand, wanted, flight) => answer?,
                 () = brings(ahead.as_ref().map(|(ahead, _)| &**ahead), &demand.directory) => return Ok(()),
             };
             let end = match answer {
-                Answer::Alone(mut turn) => self.follow_listing(demand, &mut turn, depth, flight).await?,
+                Answer::Alone(mut turn) => self.follow_listing(demand, &mut turn, &reach, flight).await?,
                 Answer::Listed => End::Listed,
                 Answer::Unlisted(job, outcome) => self.unlisted(demand, &job, outcome).await?,
                 Answer::Apart => {
@@ -203,6 +208,7 @@ impl Inner {
             };
             match end {
                 End::Listed => return Ok(()),
+                End::TooWide => reach = Reach::own(demand, 0),
                 End::Lost if lost + 1 < ATTEMPTS => {
                     lost += 1;
                     tracing::warn!(path = %demand.path, lost, "the task was lost on its way to the endpoint; queued again");

@@ -8,7 +8,7 @@ use tokio::sync::{Notify, oneshot};
 
 use super::Demand;
 use super::leave::Answer;
-use crate::backend::Limits;
+use super::prefetch::Reach;
 use crate::error::Result;
 use crate::flight::Flight;
 
@@ -27,13 +27,12 @@ pub(super) enum Class {
 pub(super) struct Item {
     pub demand: Demand,
     pub class: Class,
-    /// Further levels to list.
-    pub depth: u32,
-    /// It may leave together with others, without its further levels.
+    /// What to list if it leaves by itself.
+    pub reach: Reach,
+    /// It may leave together with others, without what it takes along.
     pub joins: bool,
     /// In words.
     pub what: &'static str,
-    pub limits: Limits,
     pub flight: Arc<Flight>,
     pub reply: oneshot::Sender<Result<Answer>>,
 }

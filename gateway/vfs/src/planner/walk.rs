@@ -1,5 +1,6 @@
 //! Recognising a walk (`find`, `cp -r`, a sync program) by its misses: each comes right after the answer to the one before, which no
-//! person does. From then on one deep listing goes ahead of the walker.
+//! person does. What is asked side by side is one step of a walk, however much it is. From the third step on, or the second if it goes
+//! down sooner than anybody can read, one deep listing goes ahead of the walker.
 
 use std::sync::Arc;
 
@@ -9,8 +10,8 @@ use crate::pace::Pace;
 use crate::path::EndpointPath;
 use crate::timestamp::Timestamp;
 
-/// So many misses in a row make a walk.
-const MISSES: u32 = 3;
+/// So many steps in a row make a walk.
+const STEPS: u32 = 3;
 const WALKERS_KEPT: usize = 10_000;
 
 /// Who walks where: export, and a hash of the principal's name.
@@ -24,7 +25,9 @@ pub(crate) struct Walks {
 
 /// Misses one right after the other.
 struct Streak {
-    misses: u32,
+    steps: u32,
+    /// An answer was given since the last step.
+    answered: bool,
     /// The deepest directory that holds all of them.
     above: EndpointPath,
     pace: Pace,
@@ -51,18 +54,22 @@ impl Walks {
         now: Timestamp,
     ) -> Option<EndpointPath> {
         if self.streaks.len() > WALKERS_KEPT {
-            self.streaks.retain(|_, streak| streak.pace.is_waiting() || streak.ahead.is_some());
+            self.streaks.retain(|_, streak| streak.pace.waiting() > 0 || streak.ahead.is_some());
         }
         let mut streak = self.streaks.entry(walker(export, principal)).or_insert_with(|| Streak::new(directory, now));
         let above =
             common_ancestor(&streak.above, directory).filter(|above| streak.pace.goes_on(now) && allowed(above));
-        (streak.misses, streak.above) = match above {
-            Some(above) => (streak.misses + 1, above),
+        // Down into what was answered just now.
+        let descends = above.as_ref().is_some_and(|above| *above == streak.above && above != directory);
+        let at_once = streak.steps > 0 && descends && streak.pace.goes_on_at_once(now);
+        (streak.steps, streak.above) = match above {
+            Some(above) => (streak.steps + u32::from(streak.answered || streak.steps == 0), above),
             None => (1, directory.clone()),
         };
+        streak.answered = false;
         streak.pace.ask();
         streak.seen = now;
-        (streak.misses >= MISSES && streak.ahead.is_none()).then(|| streak.above.clone())
+        ((streak.steps >= STEPS || at_once) && streak.ahead.is_none()).then(|| streak.above.clone())
     }
 
     /// Notes that `principal` has a file collected: a walker who copies is busy meanwhile. Whether its end is to be noted too.
@@ -82,8 +89,14 @@ impl Walks {
     pub(crate) fn answered(&self, export: u64, principal: &str, now: Timestamp) {
         if let Some(mut streak) = self.streaks.get_mut(&walker(export, principal)) {
             streak.pace.answer(now);
+            streak.answered = true;
             streak.seen = now;
         }
+    }
+
+    /// Whether `principal` waits for several answers there: no person does.
+    pub(super) fn asks_side_by_side(&self, export: u64, principal: &str) -> bool {
+        self.streaks.get(&walker(export, principal)).is_some_and(|streak| streak.pace.waiting() > 1)
     }
 
     /// Notes that `principal` looked at something that is cached: a walker is still there.
@@ -145,7 +158,7 @@ impl Walks {
 
 impl Streak {
     fn new(directory: &EndpointPath, now: Timestamp) -> Streak {
-        Streak { misses: 0, above: directory.clone(), pace: Pace::new(now), seen: now, ahead: None }
+        Streak { steps: 0, answered: false, above: directory.clone(), pace: Pace::new(now), seen: now, ahead: None }
     }
 }
 
@@ -189,11 +202,33 @@ mod tests {
     }
 
     #[test]
-    fn three_misses_in_a_row_are_a_walk_below_what_holds_them() {
-        let found = walk(5, &[&["srv", "a"], &["srv", "a", "1"], &["srv", "a", "1", "x"]]);
+    fn three_steps_in_a_row_are_a_walk_below_what_holds_them() {
+        let found = walk(500, &[&["srv", "a"], &["srv", "a", "1"], &["srv", "a", "1", "x"]]);
         assert_eq!(found, Some((3, path(&["srv", "a"]))));
         let found = walk(5, &[&["srv", "a"], &["srv", "b"], &["srv", "c"]]);
         assert_eq!(found, Some((3, path(&["srv"]))));
+    }
+
+    #[test]
+    fn who_goes_down_sooner_than_he_can_read_walks() {
+        let found = walk(5, &[&["srv", "a"], &["srv", "a", "1", "x"]]);
+        assert_eq!(found, Some((2, path(&["srv", "a"]))));
+        assert_eq!(walk(500, &[&["srv", "a"], &["srv", "a", "1", "x"]]), None);
+        assert_eq!(walk(5, &[&["srv", "a"], &["srv", "b"]]), None, "beside it, not below");
+    }
+
+    #[test]
+    fn what_is_asked_side_by_side_is_one_step() {
+        let walks = Walks::default();
+        let miss = |name: &str, now| walks.miss(1, "me", &path(&["srv", name]), |_| true, at(now));
+        for name in 0..20 {
+            assert_eq!(miss(&name.to_string(), name), None);
+        }
+        assert!(walks.asks_side_by_side(1, "me"));
+        walks.answered(1, "me", at(1_000));
+        assert_eq!(miss("20", 1_010), None, "the second");
+        walks.answered(1, "me", at(1_020));
+        assert_eq!(miss("21", 1_030), Some(path(&["srv"])));
     }
 
     #[test]

@@ -76,6 +76,8 @@ struct State {
     held: HashMap<Place, Timestamp>,
     contents: HashMap<Vec<String>, Bytes>,
     jobs: HashMap<Arc<str>, (Work, Arc<str>)>,
+    /// Rows that each may bring.
+    max_rows: HashMap<Arc<str>, u64>,
     lose: usize,
     short_reads: bool,
     fetch_many: bool,
@@ -460,7 +462,26 @@ impl FakeBackend {
                 events.extend(ranges.iter().filter_map(|range| self.fetch_range(file, *range, &job.id, &by)));
             }
         }
-        events.push(JobEvent::Ended(Outcome::Finished { complaint }));
+        let limit = self.with(|state| state.max_rows.get(&job.id).copied()).unwrap_or(0);
+        let mut left = if limit == 0 { u64::MAX } else { limit };
+        let over = events.iter().position(|event| match event {
+            JobEvent::Listed(listed) => match left.checked_sub(listed.rows.len() as u64) {
+                Some(rest) => {
+                    left = rest;
+                    false
+                }
+                None => true,
+            },
+            _ => false,
+        });
+        let outcome = match over {
+            Some(over) => {
+                events.truncate(over);
+                Outcome::Failed { failure: Failure::Error, message: "the row limit is exceeded".into() }
+            }
+            None => Outcome::Finished { complaint },
+        };
+        events.push(JobEvent::Ended(outcome));
         events
     }
 }
@@ -476,6 +497,7 @@ impl Backend for FakeBackend {
             let id: Arc<str> = self.with(|state| format!("F.{}", state.jobs.len() + 1)).into();
             self.with(|state| {
                 state.jobs.insert(id.clone(), (work, delivery.principal.name().into()));
+                state.max_rows.insert(id.clone(), delivery.limits.max_rows);
                 if let Some(receiver) = &mut state.receiver {
                     state.starts.insert(id.clone(), (receiver.deliver(), receiver.websocket));
                 }

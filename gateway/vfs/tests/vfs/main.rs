@@ -10,6 +10,7 @@ mod lookup;
 mod meta;
 mod never_lie;
 mod ranges;
+mod reach;
 mod restart;
 mod together;
 mod walk;

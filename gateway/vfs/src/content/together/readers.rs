@@ -15,8 +15,9 @@ use crate::tree::Directory;
 const IN_A_ROW: u32 = 3;
 /// So many directories in a row whose small files were all read, then those of the next ones come along.
 const DIRECTORIES_IN_A_ROW: u32 = 2;
-/// Files that leave together at first, and at most; each time four times as many.
-const FIRST: usize = 32;
+/// Files that leave together at first, and at most; each time so many times as many.
+const FIRST: usize = 64;
+const GROWTH: usize = 8;
 const MOST: usize = 512;
 /// Directories remembered of each reader.
 const TRAIL: usize = 3;
@@ -78,7 +79,7 @@ impl Readers {
         if reader.files < IN_A_ROW && !reads_tree {
             return Window::default();
         }
-        reader.window = (reader.window * 4).clamp(FIRST, MOST);
+        reader.window = (reader.window * GROWTH).clamp(FIRST, MOST);
         Window { files: reader.window, below: if reads_tree { reader.common() } else { None } }
     }
 
