@@ -130,6 +130,7 @@ pub fn sequential(report: &mut Report) {
 
     let raw: Vec<Duration> = (0..RAW_RUNS).map(|_| raw_calls(&deployment, &content)).collect();
     let flows = server.spent("large").flows;
+    touch_memory(&server.state.path().join("touched"));
     let read = curl(&deployment, &url);
     assert_eq!(server.spent("large").flows, flows, "nothing is collected again");
     let again = curl(&deployment, &url);
@@ -146,6 +147,21 @@ pub fn sequential(report: &mut Report) {
         ">= 80 % of raw calls",
         "a whole download before the first byte",
     );
+}
+
+/// Bytes that are written to the disk and removed again before the read.
+const TOUCHED: u64 = 3 << 30;
+
+/// The first touch of memory that a hypervisor has taken back costs more than all the rest (200 MiB/s on ours), and the local copy is
+/// the only one in the comparison that needs new memory, in the page cache: so it is touched before.
+fn touch_memory(path: &std::path::Path) {
+    let block = vec![1; 1 << 20];
+    let mut file = fs::File::create(path).unwrap();
+    for _ in 0..TOUCHED / block.len() as u64 {
+        std::io::Write::write_all(&mut file, &block).unwrap();
+    }
+    drop(file);
+    fs::remove_file(path).unwrap();
 }
 
 /// All of the content, piece by piece, by the calls of the server's API that the gateway makes.

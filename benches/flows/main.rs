@@ -10,6 +10,7 @@ mod by_hand;
 mod contents;
 mod crowd;
 mod deployment;
+mod huge;
 mod naive;
 mod person;
 mod ranges;
@@ -25,13 +26,14 @@ use report::Report;
 /// A part of the bench: its name, and what it measures.
 type Part = (&'static str, fn(&mut Report));
 
-const PARTS: [Part; 7] = [
+const PARTS: [Part; 8] = [
     ("walk", walk::measure),
     ("person", person::measure),
     ("crowd", crowd::measure),
     ("copy", contents::copy),
     ("ranges", ranges::measure),
     ("sequential", contents::sequential),
+    ("huge", huge::measure),
     ("naive", naive::measure),
 ];
 

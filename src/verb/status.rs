@@ -31,7 +31,7 @@ fn in_words(status: &Value) -> Vec<String> {
     } else {
         text("/server/address")
     };
-    vec![
+    let mut told = vec![
         format!(
             "raptorgate {}, process {}, running for {}",
             text("/version"),
@@ -64,7 +64,37 @@ fn in_words(status: &Value) -> Vec<String> {
         ),
         format!("state      {}", text("/state")),
         format!("ledger     {}", text("/ledger")),
-    ]
+    ];
+    told.extend(calls(&status["calls"]));
+    told
+}
+
+/// What was asked of the server, and how long it took to answer.
+fn calls(calls: &Value) -> Vec<String> {
+    let asked = calls.as_object().into_iter().flatten().filter_map(|(name, figures)| {
+        let number = |what: &str| figures[what].as_u64().unwrap_or(0);
+        let time = |what: &str| time(number(what));
+        (number("calls") > 0).then(|| {
+            format!(
+                "{name} {} ({} failed; half within {}, 99 % within {}, slowest {})",
+                number("calls"),
+                number("failures"),
+                time("median_micros"),
+                time("most_micros"),
+                time("slowest_micros")
+            )
+        })
+    });
+    let margin = std::iter::once("asked      ").chain(std::iter::repeat("           "));
+    margin.zip(asked).map(|(margin, line)| format!("{margin}{line}")).collect()
+}
+
+fn time(micros: u64) -> String {
+    match micros {
+        0..1_000 => "1 ms".into(),
+        1_000..10_000_000 => format!("{} ms", micros / 1_000),
+        _ => format!("{} s", micros / 1_000_000),
+    }
 }
 
 #[cfg(test)]
@@ -75,5 +105,14 @@ mod tests {
     fn a_status_without_anything_is_still_told() {
         let told = in_words(&serde_json::json!({ "version": "1", "server": { "address": "server:8001" } })).join("\n");
         assert!(told.contains("server:8001") && told.contains("not known"), "{told}");
+    }
+
+    #[test]
+    fn what_was_asked_of_the_server_is_told_and_what_was_not_is_left_out() {
+        let read = serde_json::json!({ "calls": 7, "failures": 1, "median_micros": 4096, "most_micros": 65536, "slowest_micros": 12_000_000 });
+        let never = serde_json::json!({ "calls": 0 });
+        let told = calls(&serde_json::json!({ "held": never, "read": read, "submit": read }));
+        assert_eq!(told[0], "asked      read 7 (1 failed; half within 4 ms, 99 % within 65 ms, slowest 12 s)");
+        assert!(told.len() == 2 && told[1].starts_with("           submit"), "{told:?}");
     }
 }

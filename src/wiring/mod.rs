@@ -13,6 +13,7 @@ use nfs::PortmapStatus;
 use serde_json::{Value, json};
 use store::DiskStore;
 use velociraptor::Driver;
+use vfs::backend::Metrics;
 use vfs::store::Store;
 use vfs::{Clock, Keys, Principal, SystemClock, Vfs};
 
@@ -97,8 +98,9 @@ impl Prepared {
         driver: Driver,
         origin: Value,
     ) -> anyhow::Result<Gateway> {
+        let calls = Metrics::default();
         let vfs = Vfs::new(vfs::Parts {
-            backend: Arc::new(driver),
+            backend: vfs::backend::layers(Arc::new(driver), &calls),
             store: self.store.clone(),
             clock: self.clock.clone(),
             keys: self.keys.clone(),
@@ -114,7 +116,7 @@ impl Prepared {
             webdav: ports::usable(&listeners.webdav),
             credentials: self.credentials.clone(),
         };
-        let webdav = webdav::Server::start(vfs.clone(), self.webdav_config(keys, &reach, origin)).await;
+        let webdav = webdav::Server::start(vfs.clone(), self.webdav_config(keys, &reach, origin, calls)).await;
         let webdav = webdav.context("the WebDAV service cannot start")?;
         reach.webdav = webdav.addresses().to_vec();
         Ok(Gateway { vfs, reach, store: self.store, ledger: self.ledger, nfs, webdav })
@@ -129,7 +131,7 @@ impl Prepared {
         admission
     }
 
-    fn webdav_config(&self, keys: &GatewayKeys, reach: &Reach, origin: Value) -> webdav::Config {
+    fn webdav_config(&self, keys: &GatewayKeys, reach: &Reach, origin: Value, calls: Metrics) -> webdav::Config {
         let credentials = self.credentials.as_ref();
         let credentials = credentials.map(|credentials| webdav::Credentials {
             user: credentials.user().to_owned(),
@@ -142,14 +144,14 @@ impl Prepared {
             hosts: keys.host.clone(),
             hold: keys.webdav_hold,
             control_socket: Some(state::control_socket(&self.state)),
-            status: Arc::new(self.status(reach.clone(), origin)),
+            status: Arc::new(self.status(reach.clone(), origin, calls)),
             connect: commands.map(|(title, command)| (title.to_owned(), command)).collect(),
             ..webdav::Config::new(self.principal.clone())
         }
     }
 
     /// What the status page and the verb say of the program itself.
-    fn status(&self, reach: Reach, origin: Value) -> impl Fn() -> Value + Send + Sync + 'static {
+    fn status(&self, reach: Reach, origin: Value, calls: Metrics) -> impl Fn() -> Value + Send + Sync + 'static {
         let (store, clock) = (self.store.clone(), self.clock.clone());
         let (started, state) = (self.clock.now(), self.state.clone());
         let ledger = self.ledger.path().to_owned();
@@ -166,6 +168,7 @@ impl Prepared {
                 "state": state,
                 "ledger": ledger,
                 "cache": store.usage().ok(),
+                "calls": calls.figures(),
             })
         }
     }

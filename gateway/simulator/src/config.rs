@@ -73,6 +73,13 @@ pub enum Tree {
     Directory(PathBuf),
     /// A tree made from the seed as it is walked.
     Generated(Generated),
+    /// So many directories below `/`, so many empty files in each: for measuring sizes that no disk should have to hold.
+    Even {
+        /// Directories.
+        directories: u32,
+        /// Files in each of them.
+        files: u32,
+    },
 }
 
 /// Which generated tree.

@@ -31,6 +31,7 @@ use crate::service::Service;
 use crate::service::listener::{self, Connections};
 use crate::tree::FileSystem;
 use crate::tree::directory::RealDirectory;
+use crate::tree::even::Even;
 use crate::tree::overlay::{Overlay, Troubles};
 
 /// The API user that every deployment has.
@@ -247,6 +248,7 @@ fn enrol(
             let tree = RealDirectory::new(path, endpoint.system).map_err(Error::state(path))?;
             (Arc::new(tree), Some(path.clone()))
         }
+        Tree::Even { directories, files } => (Arc::new(Even::new(*directories, *files)), None),
         Tree::Generated(tree) => (crate::tree::generated_file_system(*tree, seed, deployment.clock.apart()), None),
     };
     let own = Troubles::default();

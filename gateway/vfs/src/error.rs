@@ -14,6 +14,8 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 pub struct Error {
     kind: ErrorKind,
     message: Arc<str>,
+    /// See [`Error::is_passing`].
+    passing: bool,
 }
 
 /// The kinds of failure. Each front end maps every kind to exactly one code of its protocol (SEMANTICS "Errors").
@@ -59,7 +61,7 @@ pub enum ErrorKind {
 impl Error {
     /// An error of `kind` with the sentence `message`.
     pub fn new(kind: ErrorKind, message: impl Into<Arc<str>>) -> Error {
-        Error { kind, message: message.into() }
+        Error { kind, message: message.into(), passing: false }
     }
 
     /// What went wrong.
@@ -90,6 +92,16 @@ impl Error {
     /// The server, the endpoint or the store failed.
     pub fn backend(message: impl Into<Arc<str>>) -> Error {
         Error::new(ErrorKind::Backend, message)
+    }
+
+    /// The server could not be reached, or the connection broke: as [`Error::backend`], and asking again may help by itself.
+    pub fn unreachable(message: impl Into<Arc<str>>) -> Error {
+        Error { passing: true, ..Error::backend(message) }
+    }
+
+    /// Whether asking again may help without anybody doing anything.
+    pub fn is_passing(&self) -> bool {
+        self.passing
     }
 
     /// The request makes no sense.

@@ -38,7 +38,7 @@ impl Service {
             .await
             .map_err(refusal::disk)?;
         match read {
-            Ok(data) => Ok(VfsFileBuffer { data, ..VfsFileBuffer::default() }),
+            Ok(data) => Ok(VfsFileBuffer { data: data.into(), ..VfsFileBuffer::default() }),
             Err(error) => {
                 // Every read error looks like a short read to the caller.
                 tracing::error!(%error, "an upload cannot be read");

@@ -3,6 +3,7 @@
 pub(crate) mod content;
 pub(crate) mod directory;
 pub(crate) mod entry;
+pub(crate) mod even;
 mod generated;
 pub(crate) mod mode;
 pub(crate) mod overlay;

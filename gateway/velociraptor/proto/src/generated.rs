@@ -115,8 +115,8 @@ pub struct VfsFileBuffer {
     #[prost(uint32, tag = "4")]
     pub length: u32,
     /// answer only
-    #[prost(bytes = "vec", tag = "5")]
-    pub data: ::prost::alloc::vec::Vec<u8>,
+    #[prost(bytes = "bytes", tag = "5")]
+    pub data: ::prost::bytes::Bytes,
     /// since 0.6.1-rc1
     #[prost(string, repeated, tag = "6")]
     pub components: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,

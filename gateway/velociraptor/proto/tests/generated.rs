@@ -20,7 +20,8 @@ fn committed_code_equals_what_the_proto_file_generates() {
     let room = Path::new(env!("CARGO_MANIFEST_DIR"));
     let folder = tempfile::tempdir().unwrap();
     let descriptors = protox::compile(["velociraptor.proto"], [room]).unwrap();
-    tonic_prost_build::configure().out_dir(folder.path()).compile_fds(descriptors).unwrap();
+    let build = tonic_prost_build::configure().bytes(".proto.VFSFileBuffer.data");
+    build.out_dir(folder.path()).compile_fds(descriptors).unwrap();
     let fresh = std::fs::read_to_string(folder.path().join("proto.rs")).unwrap();
     let committed = std::fs::read_to_string(room.join("src/generated.rs")).unwrap();
     assert!(fresh == committed, "run `cargo run -p raptorgate-velociraptor-proto --example regenerate`");

@@ -47,6 +47,9 @@ impl CallError {
 
 impl From<CallError> for Error {
     fn from(error: CallError) -> Error {
+        if error.is_transient() {
+            return Error::unreachable(error.to_string());
+        }
         let kind = match error {
             CallError::Denied(_) => ErrorKind::Denied,
             CallError::NotFound => ErrorKind::Absent,

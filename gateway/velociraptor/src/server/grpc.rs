@@ -130,7 +130,7 @@ impl Server for Grpc {
             org_id: if org == "root" { String::new() } else { org.to_owned() },
             ..Default::default()
         };
-        Ok(Bytes::from(read!(self.vfs_get_buffer(request, LONG))?.data))
+        Ok(read!(self.vfs_get_buffer(request, LONG))?.data)
     }
 
     async fn clients(&self, _org: &str, offset: u64, limit: u64) -> CallResult<proto::SearchClientsResponse> {

@@ -16,6 +16,8 @@ use crate::server::{CallError, CallResult};
 
 /// A small flow is over before reading its rows early pays.
 const READ_EARLY_AFTER: Duration = Duration::from_secs(1);
+/// Pause between looks for the first rows.
+const FIRST_ROWS_PAUSE: Duration = Duration::from_millis(400);
 /// Pause between looks at the bytes of an upload.
 const PROBE_PAUSE: Duration = Duration::from_secs(1);
 /// Longest pause while the server cannot be reached.
@@ -100,12 +102,19 @@ impl Watcher {
         let mut probe = self.task.single_file().map(|file| Probe::new(file, &self.job.id));
         let mut next_probe = begun + READ_EARLY_AFTER;
         let mut ask_now = !started_here;
+        let mut rows_read = 0;
         loop {
-            let state = if ask_now {
-                None
-            } else {
-                expected.wait(patience(begun.elapsed(), expected.stream().up, delivered.is_some(), failures)).await
-            };
+            let mut wait = patience(begun.elapsed(), expected.stream().up, delivered.is_some(), failures);
+            if reader.is_some()
+                && rows_read == 0
+                && failures == 0
+                && let Some(since) = delivered
+            {
+                // Somebody waits for the first directory: the first look is not put off, and the next ones follow quickly.
+                let first_look = READ_EARLY_AFTER.saturating_sub(since.elapsed());
+                wait = wait.min(if first_look.is_zero() { FIRST_ROWS_PAUSE } else { first_look });
+            }
+            let state = if ask_now { None } else { expected.wait(wait).await };
             ask_now = false;
             if !self.hub.is_watched() {
                 return None;
@@ -154,7 +163,10 @@ impl Watcher {
             let mut rows = state.rows;
             if let Some(reader) = &mut reader {
                 match reader.read_early(self, &state).await {
-                    Ok(read) => rows = rows.max(read),
+                    Ok(read) => {
+                        rows_read = read;
+                        rows = rows.max(read);
+                    }
                     Err(error) => tracing::debug!(flow = %self.job.id, %error, "rows could not be read early"),
                 }
             }

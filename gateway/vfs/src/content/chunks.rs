@@ -171,22 +171,7 @@ impl Inner {
             )));
         }
         self.chunks.keep((content, index), bytes.clone());
-        let store = self.store.clone();
-        let written = bytes.clone();
-        let whole = held.whole().cloned();
-        let is_whole = whole.is_some();
-        let kept = blocking(move || {
-            store.put_chunk(content, index, &written)?;
-            if is_whole { store.chunk_count(content) } else { Ok(0) }
-        })
-        .await;
-        match (kept, whole) {
-            (Ok(present), Some(copy)) if present == chunk_count(copy.size) => self.digest_in_background(&copy, content),
-            (Ok(_), _) => {}
-            (Err(error), _) => {
-                tracing::error!(%error, "content could not be written to the local store; it is served from the server")
-            }
-        }
+        self.write_behind(held, index, bytes.clone()).await;
         Ok(bytes)
     }
 }

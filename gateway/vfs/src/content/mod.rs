@@ -1,6 +1,7 @@
 //! Content: which version of a file is current, collecting it once however many ask, and serving its bytes from memory, the local
 //! store, or the server's file store.
 
+mod behind;
 mod caps;
 mod chunks;
 mod collect;
@@ -13,6 +14,7 @@ mod read;
 mod together;
 mod version;
 
+pub(crate) use behind::Behind;
 pub(crate) use chunks::Chunks;
 pub(crate) use collect::Refusals;
 pub(crate) use held::Held;

@@ -8,7 +8,7 @@ use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use super::prefetch::Reach;
 use super::queue::{Class, Item};
-use super::{Demand, LISTING_CPU, LISTING_ROWS, LISTING_TIMEOUT};
+use super::{Demand, LISTING_CPU, LISTING_ROWS, LISTING_TIMEOUT, TREE_ROWS, TREE_TIMEOUT};
 use crate::backend::{Job, Limits, Outcome, Work};
 use crate::error::{Error, Result};
 use crate::flight::{Flight, abandoned, unwanted};
@@ -77,6 +77,9 @@ const SIDE_BY_SIDE: f64 = 2.0;
 
 pub(super) const LISTING_LIMITS: Limits =
     Limits { timeout: LISTING_TIMEOUT, max_rows: LISTING_ROWS, max_upload_bytes: 0, cpu_percent: LISTING_CPU };
+/// Of a whole tree that somebody asked for in so many words.
+pub(super) const TREE_LIMITS: Limits =
+    Limits { timeout: TREE_TIMEOUT, max_rows: TREE_ROWS, max_upload_bytes: 0, cpu_percent: LISTING_CPU };
 
 impl Inner {
     /// Waits until the listing has left, or is here because it left with others.

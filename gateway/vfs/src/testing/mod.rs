@@ -3,6 +3,7 @@
 //! Time is tokio's, so that a test with paused time decides how long anything takes (D41).
 
 mod backend;
+mod chaos;
 mod receive;
 mod store;
 
@@ -12,8 +13,10 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 pub use backend::{FakeBackend, FakeEntry};
+pub use chaos::Chaos;
 pub use store::MemoryStore;
 
+use crate::backend::Backend;
 use crate::clock::Clock;
 use crate::endpoint::EndpointId;
 use crate::error::Result;
@@ -74,10 +77,23 @@ pub fn vfs(backend: &Arc<FakeBackend>) -> Vfs {
 ///
 /// # Panics
 /// Never: a memory store can always be read.
-#[allow(clippy::expect_used)] // test support
 pub fn vfs_with(backend: &Arc<FakeBackend>, store: &Arc<MemoryStore>, settings: Settings) -> Vfs {
+    vfs_through(backend.clone(), backend, store, settings)
+}
+
+/// A VFS over `backend` through `layers`, which are around it.
+///
+/// # Panics
+/// Never: a memory store can always be read.
+#[allow(clippy::expect_used)] // test support
+pub fn vfs_through(
+    layers: Arc<dyn Backend>,
+    backend: &FakeBackend,
+    store: &Arc<MemoryStore>,
+    settings: Settings,
+) -> Vfs {
     Vfs::new(Parts {
-        backend: backend.clone(),
+        backend: layers,
         store: store.clone(),
         clock: backend.clock(),
         keys: Keys::new(&[42; 32]),

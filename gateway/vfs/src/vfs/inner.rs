@@ -9,7 +9,7 @@ use futures_util::StreamExt;
 use super::{EndpointStatus, Parts};
 use crate::backend::{Backend, EndpointChange};
 use crate::clock::Clock;
-use crate::content::{Chunks, Ranges, Readers, Refusals};
+use crate::content::{Behind, Chunks, Ranges, Readers, Refusals};
 use crate::endpoint::System;
 use crate::error::{Error, Result};
 use crate::flight::Activities;
@@ -38,6 +38,7 @@ pub(crate) struct Inner {
     pub endpoints: Endpoints,
     pub activities: Activities,
     pub chunks: Chunks,
+    pub behind: Behind,
     pub refusals: Refusals,
     pub digesting: DashSet<ContentKey>,
     /// Which file a content that is being fetched belongs to.
@@ -56,6 +57,7 @@ impl Inner {
         let inner = Arc::new(Inner {
             tree: Arc::new(Tree::new(parts.keys.clone(), parts.store.clone(), parts.settings.listing_memory)),
             chunks: Chunks::new(parts.settings.content_memory),
+            behind: Behind::new(),
             refusals: Refusals::default(),
             digesting: DashSet::new(),
             owners: DashMap::new(),

@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 use proptest::prelude::*;
-use vfs::testing::{FakeBackend, FakeEntry, MemoryStore, call, vfs_with};
+use vfs::backend::{Backend, Layered, Metrics};
+use vfs::testing::{Chaos, FakeBackend, FakeEntry, MemoryStore, call, vfs_through};
 use vfs::{Clock, ErrorKind, FileType, Node, Settings, Timestamp, Vfs};
 
 use crate::{CLIENT, know};
@@ -105,15 +106,31 @@ fn same(files: &Files, names: &[String]) -> bool {
     files.keys().eq(names.iter())
 }
 
-async fn run(steps: Vec<Step>, settings: Settings) -> Result<(), TestCaseError> {
+/// The program's own layers over the backend; under them chaos, if there is a seed for it.
+fn layered(backend: &Arc<FakeBackend>, chaos: Option<u64>) -> Arc<dyn Backend> {
+    let server: Arc<dyn Backend> = match chaos {
+        None => return backend.clone(),
+        Some(seed) => Layered::over(backend.clone(), Chaos::new(seed)),
+    };
+    vfs::backend::layers(server, &Metrics::default())
+}
+
+async fn run(steps: Vec<Step>, settings: Settings, chaos: Option<u64>) -> Result<(), TestCaseError> {
     let backend = crate::backend();
     backend.add_directory(CLIENT, "auto", &["d"]);
     let mut store = Arc::new(MemoryStore::default());
-    let mut vfs = vfs_with(&backend, &store, settings.clone());
+    let mut vfs = vfs_through(layered(&backend, chaos), &backend, &store, settings.clone());
     know(&vfs).await;
     let mut truth = Truth { backend: backend.clone(), now: Files::new(), history: Vec::new(), writes: 0, online: true };
     truth.changed();
-    let node = vfs.resolve(&[CLIENT, "auto", "d"], false, &call()).await.unwrap().node;
+    // Where it is may be asked until it is told.
+    let node = loop {
+        match vfs.resolve(&[CLIENT, "auto", "d"], false, &call()).await {
+            Ok(found) => break found.node,
+            Err(error) => prop_assert!(chaos.is_some() && error.kind() == ErrorKind::Backend, "{error:?}"),
+        }
+        tokio::time::advance(Duration::from_secs(10)).await;
+    };
     let stale = Duration::from_secs(24 * 3600) + Duration::from_secs(60);
     for step in steps {
         // Every step takes a moment, so that "before" and "after" mean something.
@@ -133,7 +150,7 @@ async fn run(steps: Vec<Step>, settings: Settings) -> Result<(), TestCaseError> 
             Step::Wait { seconds } => tokio::time::advance(Duration::from_secs(u64::from(seconds))).await,
             Step::Restart => {
                 store = store.after_a_kill();
-                vfs = vfs_with(&backend, &store, settings.clone());
+                vfs = vfs_through(layered(&backend, chaos), &backend, &store, settings.clone());
                 know(&vfs).await;
             }
             Step::LoseTasks => backend.lose_jobs(1),
@@ -146,7 +163,8 @@ async fn run(steps: Vec<Step>, settings: Settings) -> Result<(), TestCaseError> 
                 }
             }
             Step::List => match list(&vfs, &node).await {
-                Ok(names) if truth.online => {
+                // Where a new look fails, what is known stays good, and its age is told (SEMANTICS 3.4).
+                Ok(names) if truth.online && chaos.is_none() => {
                     prop_assert!(
                         truth.within(stale).any(|files| same(files, &names)),
                         "{names:?} was never true lately"
@@ -162,7 +180,8 @@ async fn run(steps: Vec<Step>, settings: Settings) -> Result<(), TestCaseError> 
                 match vfs.lookup(&node, &name, &call()).await {
                     Ok(_) => prop_assert!(truth.ever().any(|files| files.contains_key(&name)), "{name} never existed"),
                     Err(error) if error.kind() == ErrorKind::Absent && truth.online => {
-                        let fresh = Duration::from_secs(5 * 60 + 5);
+                        // A call that is asked again takes its time.
+                        let fresh = Duration::from_secs(5 * 60 + if chaos.is_some() { 60 } else { 5 });
                         prop_assert!(
                             truth.within(fresh).any(|files| !files.contains_key(&name)),
                             "{name} was there all the time"
@@ -200,13 +219,22 @@ proptest! {
     #[test]
     fn whatever_happens_an_answer_is_something_that_was_true(steps in proptest::collection::vec(step(), 1..40)) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
-        runtime.block_on(run(steps, Settings::default()))?;
+        runtime.block_on(run(steps, Settings::default(), None))?;
     }
 
     #[test]
     fn so_it_is_when_work_waits_for_an_endpoint_that_is_away(steps in proptest::collection::vec(step(), 1..40)) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
         let settings = Settings { queue_offline: Some(Duration::from_secs(72 * 3600)), ..Settings::default() };
-        runtime.block_on(run(steps, settings))?;
+        runtime.block_on(run(steps, settings, None))?;
+    }
+
+    #[test]
+    fn nor_while_calls_fail_answers_are_lost_and_news_break_off(
+        steps in proptest::collection::vec(step(), 1..40),
+        seed in any::<u64>(),
+    ) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
+        runtime.block_on(run(steps, Settings::default(), Some(seed)))?;
     }
 }

@@ -1,5 +1,13 @@
 //! The `Backend` trait: what the VFS asks of whoever can reach endpoints (D31). Implemented by `velociraptor` and by
-//! `testing::FakeBackend`. Flows, artifacts and VQL are not known here.
+//! `testing::FakeBackend`. Flows, artifacts and VQL are not known here. What is done around every call is a [`Layer`].
+
+mod deadline;
+mod layer;
+mod limit;
+mod metrics;
+mod retry;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,6 +22,12 @@ use crate::path::EndpointPath;
 use crate::principal::{Principal, Reason};
 use crate::snapshot::Rows;
 use crate::timestamp::Timestamp;
+
+pub use deadline::Deadline;
+pub use layer::{Layer, Layered, Method, layers};
+pub use limit::Limit;
+pub use metrics::{Figures, Metrics};
+pub use retry::Retry;
 
 /// Reaches endpoints through a server that queues work for them.
 #[async_trait]
