@@ -1,6 +1,7 @@
 //! Behaviour of the model over an in-memory backend with paused time (D41): each test's name is the sentence that it proves.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod collected;
 mod content;
 mod errors;
 mod frozen;
