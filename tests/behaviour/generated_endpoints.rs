@@ -29,7 +29,7 @@ fn a_windows_endpoint_has_drives_raw_volumes_and_a_registry() {
     let gateway = Gateway::demo(&[]);
     let http = gateway.http();
     let id = endpoint(&gateway, true).client_id;
-    assert_eq!(names(&list(&http, &[&id])), ["auto", "ntfs", "registry"]);
+    assert_eq!(names(&list(&http, &[&id])), ["auto", "ntfs", "registry", "collected"]);
 
     let drives = names(&list(&http, &[&id, "auto"]));
     assert!(drives.contains(&"C:".to_owned()), "{drives:?}");

@@ -9,6 +9,7 @@ mod support;
 
 mod broken_configuration;
 mod browser;
+mod collected;
 mod faults;
 mod frozen;
 mod generated_endpoints;

@@ -39,6 +39,8 @@ enum Command {
     Fault(Fault),
     /// A colleague lists a directory in the GUI: `{"refresh":{"client":"C.…","path":["x"]}}`
     Refresh(Place),
+    /// A colleague collects a file or a directory in the GUI: `{"download":{"client":"C.…","path":["x"]}}`
+    Download(Place),
     /// `{"ended":{"client":"C.…","flow":"F.…"}}`
     Ended { client: String, flow: String },
     /// `{"drop_event_streams":{}}`
@@ -142,6 +144,9 @@ fn execute(command: Command, handle: &Handle) -> Result<Value, String> {
         Command::Vanish(place) => with(place, Handle::vanish)?,
         Command::Restore(place) => with(place, Handle::restore)?,
         Command::Refresh(place) => return Ok(json!({"ok": true, "flow": handle.refresh(&place.client, &place.path)?})),
+        Command::Download(place) => {
+            return Ok(json!({"ok": true, "flow": handle.download(&place.client, &place.path)?}));
+        }
         Command::Ended { client, flow } => {
             let ended = handle.has_ended(&client, &flow).ok_or_else(|| format!("no flow {flow} of {client}"))?;
             return Ok(json!({"ok": true, "ended": ended}));

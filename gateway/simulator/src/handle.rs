@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::seeded;
+use crate::server::artifacts::DOWNLOAD_FILE;
 use crate::server::clients::Client;
 use crate::server::counters::Counts;
 use crate::simulator::Shared;
@@ -147,6 +148,16 @@ impl Handle {
         let components: Vec<String> = std::iter::once("auto".to_string()).chain(path.iter().cloned()).collect();
         let system = self.shared.deployment.system_of(client_id);
         let request = crate::service::vfs::refresh(system, client_id, &components, 0);
+        let permissions = crate::Permissions { collect_client: true, ..crate::Permissions::default() };
+        let started = self.shared.deployment.collect("colleague", permissions, &request);
+        started.map(|started| started.flow_id).map_err(|status| status.message().to_string())
+    }
+
+    /// A colleague collects a file, or a directory and all below it, in the GUI. Gives the flow's id; the error is the server's text.
+    pub fn download(&self, client_id: &str, path: &[String]) -> Result<String, String> {
+        let path: Vec<&str> = path.iter().map(String::as_str).collect();
+        let recursively = [("Recursively", "Y".to_string())];
+        let request = crate::history::request(client_id, DOWNLOAD_FILE, &path, &recursively);
         let permissions = crate::Permissions { collect_client: true, ..crate::Permissions::default() };
         let started = self.shared.deployment.collect("colleague", permissions, &request);
         started.map(|started| started.flow_id).map_err(|status| status.message().to_string())

@@ -99,7 +99,13 @@ fn set_online(deployment: &Arc<Deployment>, client_id: &str, online: bool) {
     }
 }
 
-fn request(client_id: &str, artifact: &str, path: &[&str], more: &[(&str, String)]) -> ArtifactCollectorArgs {
+/// A collection of what lies at `path`.
+pub(crate) fn request(
+    client_id: &str,
+    artifact: &str,
+    path: &[&str],
+    more: &[(&str, String)],
+) -> ArtifactCollectorArgs {
     let components: Vec<String> = path.iter().map(ToString::to_string).collect();
     let env = [("Components", crate::tree::entry::string_array(&components)), ("Accessor", "auto".to_string())]
         .iter()

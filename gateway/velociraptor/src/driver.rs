@@ -8,10 +8,11 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
 use futures_util::future::join_all;
-use futures_util::stream::BoxStream;
+use futures_util::stream::{BoxStream, StreamExt as _};
 use tokio::time::Instant;
 use vfs::backend::{
-    Backend, Capabilities, ContentLocation, Delivery, EndpointChange, Job, JobEvent, Listed, Presence, Work,
+    Backend, Capabilities, ContentLocation, Delivery, EndpointChange, Job, JobEvent, JobPage, Listed, Presence, Upload,
+    Work,
 };
 use vfs::{Clock, EndpointId, EndpointPath, Error, ErrorKind, Result, SystemClock, Timestamp};
 
@@ -23,6 +24,7 @@ use crate::endpoints;
 use crate::flow;
 use crate::gui_config::GuiConfig;
 use crate::held;
+use crate::past;
 use crate::server::{CallError, Grpc, Gui, Server};
 use crate::watch::Shared;
 
@@ -242,6 +244,20 @@ impl Backend for Driver {
             bytes.extend_from_slice(&next);
         }
         Ok(bytes.freeze())
+    }
+
+    fn jobs(&self, endpoint: &EndpointId) -> BoxStream<'static, Result<JobPage>> {
+        match self.must_reach(endpoint) {
+            Ok(()) => past::jobs(self.inner.shared.clone(), endpoint),
+            Err(error) => futures_util::stream::iter([Err(error)]).boxed(),
+        }
+    }
+
+    fn uploads(&self, job: &Job) -> BoxStream<'static, Result<Vec<Upload>>> {
+        match self.must_reach(&job.endpoint) {
+            Ok(()) => past::uploads(self.inner.shared.server.clone(), job),
+            Err(error) => futures_util::stream::iter([Err(error)]).boxed(),
+        }
     }
 
     async fn cancel(&self, job: &Job) -> Result<()> {

@@ -15,6 +15,7 @@ mod flow;
 mod gui_config;
 mod held;
 mod listing;
+mod past;
 mod row;
 mod server;
 mod server_clock;

@@ -28,6 +28,7 @@ pub mod store;
 pub mod testing;
 pub mod timestamp;
 mod tree;
+mod uploads;
 mod vfs;
 
 pub use attributes::{Attributes, FileType};

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::backend::{Cause, Job, Observation};
+use crate::backend::{Cause, ContentLocation, Job, Observation};
 pub use crate::collected::{Collected, Digests, FileAsListed, FileRecord, HeldRange, InRanges};
 use crate::endpoint::{Endpoint, EndpointId};
 use crate::error::Result;
@@ -72,6 +72,10 @@ pub enum Place {
     Endpoint(EndpointPath),
     /// `/C.xxxx`: the accessors.
     Accessors(EndpointId),
+    /// `/C.xxxx/collected`: the jobs that uploaded something, whoever started them (D9).
+    Collected(EndpointId),
+    /// A directory of what one job uploaded.
+    Uploads(UploadsPlace),
     /// `.raptorgate` of the directory with this identity.
     Meta {
         /// The directory that it tells about.
@@ -84,6 +88,44 @@ pub enum Place {
     },
 }
 
+/// Where a directory of a job's uploads is.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct UploadsPlace {
+    /// The job.
+    pub job: Job,
+    /// Name of the job's directory in `collected`.
+    pub name: Arc<str>,
+    /// Names below it: the accessor, then its components, as the tree has them.
+    pub below: Vec<Arc<str>>,
+    /// Where the server keeps the job's uploads; those of this directory are there under the same names, if nothing else is said.
+    #[serde(default)]
+    pub stored: Option<ContentLocation>,
+}
+
+impl Place {
+    /// Its listings are kept in the store: it is none of those that the gateway makes up from what it knows.
+    pub fn is_kept(&self) -> bool {
+        matches!(self, Place::Endpoint(_) | Place::Collected(_) | Place::Uploads(_))
+    }
+}
+
+impl UploadsPlace {
+    /// The sub-directory `name`.
+    pub fn child(&self, name: &str) -> UploadsPlace {
+        let mut child = self.clone();
+        child.below.push(name.into());
+        child
+    }
+}
+
+impl std::fmt::Display for UploadsPlace {
+    /// For people and the ledger only: never parsed.
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(formatter, "/{}/collected/{}", self.job.endpoint, self.name)?;
+        self.below.iter().try_for_each(|name| write!(formatter, "/{name}"))
+    }
+}
+
 /// The current listing of a directory.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct ListingRecord {
@@ -91,6 +133,9 @@ pub struct ListingRecord {
     pub observation: Observation,
     /// Number of entries.
     pub entries: u32,
+    /// What it lists cannot change any more (uploads of a job that is long over).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub settled: bool,
 }
 
 /// A failed attempt to list.

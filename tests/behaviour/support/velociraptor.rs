@@ -40,7 +40,7 @@ impl Velociraptor {
     /// Starts both, and waits until the client is enrolled and interrogated.
     pub fn start() -> Velociraptor {
         let mut velociraptor = Velociraptor::server(2);
-        velociraptor.spawn(Command::new(&velociraptor.program), "client.config.yaml", "client");
+        velociraptor.spawn("client.config.yaml", "client");
         velociraptor.client_id = velociraptor.wait_for_client();
         velociraptor
     }
@@ -58,7 +58,7 @@ impl Velociraptor {
             folder,
         };
         velociraptor.configure(max_poll);
-        velociraptor.spawn(Command::new(&velociraptor.program), "server.config.yaml", "frontend");
+        velociraptor.spawn("server.config.yaml", "frontend");
         velociraptor
     }
 
@@ -136,7 +136,8 @@ impl Velociraptor {
         }
     }
 
-    fn spawn(&mut self, mut command: Command, config: &str, verb: &str) {
+    fn spawn(&mut self, config: &str, verb: &str) {
+        let mut command = Command::new(&self.program);
         command.args(["--config", &self.text_path(config), verb]);
         self.spawn_command(command, verb);
     }

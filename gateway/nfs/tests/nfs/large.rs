@@ -8,7 +8,8 @@ use bytes::Bytes;
 use futures_util::stream::BoxStream;
 use raptorgate_nfs::Server;
 use vfs::backend::{
-    Backend, Capabilities, ContentLocation, Delivery, EndpointChange, Job, JobEvent, Listed, Observation, Presence,
+    Backend, Capabilities, ContentLocation, Delivery, EndpointChange, Job, JobEvent, JobPage, Listed, Observation,
+    Presence, Upload,
 };
 use vfs::snapshot::{EntryFields, Rows, Times};
 use vfs::testing::{AdmitAll, FakeBackend, MemoryStore, RecordNothing};
@@ -65,6 +66,14 @@ impl Backend for Large {
 
     async fn read(&self, location: &ContentLocation, offset: u64, length: u32) -> vfs::Result<Bytes> {
         self.inner.read(location, offset, length).await
+    }
+
+    fn jobs(&self, endpoint: &EndpointId) -> BoxStream<'static, vfs::Result<JobPage>> {
+        self.inner.jobs(endpoint)
+    }
+
+    fn uploads(&self, job: &Job) -> BoxStream<'static, vfs::Result<Vec<Upload>>> {
+        self.inner.uploads(job)
     }
 
     async fn cancel(&self, job: &Job) -> vfs::Result<()> {

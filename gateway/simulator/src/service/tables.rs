@@ -53,19 +53,18 @@ impl Service {
         })
     }
 
-    /// All flows of a client, newest first.
+    /// All flows of a client, newest first (§6.6).
     pub(super) fn client_flows(&self, caller: &Caller, request: &GetTableRequest) -> Result<GetTableResponse, Status> {
         caller.must(caller.permissions.read_results, "User is not allowed to view flows.")?;
         let now = self.deployment.clock.micros();
         let inner = self.deployment.lock();
-        let Some(client) = inner.clients.get(&request.client_id) else {
-            return Ok(GetTableResponse::default());
-        };
-        let total = client.flows.len();
+        let flows = inner.clients.get(&request.client_id).map(|client| (client, &client.flows));
+        let total = flows.map_or(0, |(_, flows)| flows.len());
         let mut rows = Vec::new();
         let skip = usize::try_from(request.start_row).unwrap_or(usize::MAX);
         let count = usize::try_from(page_size(request)).unwrap_or(usize::MAX);
-        for flow in client.flows.values().rev().skip(skip).take(count) {
+        let page = flows.into_iter().flat_map(|(client, flows)| flows.values().rev().map(move |flow| (client, flow)));
+        for (client, flow) in page.skip(skip).take(count) {
             let context = super::flows::seen(flow, &client.profile.timing, now);
             let asked = context.request.clone().unwrap_or_default();
             let mut row = format!("[\"{}\",", context.state().as_str_name());

@@ -21,7 +21,7 @@ fn record(generation: u32) -> DirectoryRecord {
         parent: vfs::store::IdentityText(Identity::ROOT),
         place: Place::Accessors(vfs::EndpointId::root_org("C.1")),
         generation,
-        listing: Some(ListingRecord { observation, entries: 1 }),
+        listing: Some(ListingRecord { observation, entries: 1, settled: false }),
         failure: None,
     }
 }

@@ -27,7 +27,8 @@ pub fn observation(seconds: i64) -> Observation {
 /// A directory; listed if `generation` is not 0.
 pub fn directory(name: &str, generation: u32) -> DirectoryRecord {
     let path = EndpointPath::accessor_root(EndpointId::root_org("C.1"), "auto").child(name).expect("a good name");
-    let listing = ListingRecord { observation: observation(i64::from(generation)), entries: generation };
+    let listing =
+        ListingRecord { observation: observation(i64::from(generation)), entries: generation, settled: false };
     DirectoryRecord {
         parent: IdentityText(Identity::ROOT),
         place: Place::Endpoint(path),

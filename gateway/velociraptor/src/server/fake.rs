@@ -36,6 +36,8 @@ pub(crate) struct FakeServer {
 pub(crate) const CLIENT: &str = "C.834f277e797daf83";
 /// The key under which the directory's own table is kept.
 pub(crate) const DIRECTORY: &str = "DIRECTORY";
+/// The key under which the list of flows is kept.
+pub(crate) const FLOWS: &str = "FLOWS";
 
 impl FakeServer {
     pub(crate) fn new() -> FakeServer {
@@ -138,6 +140,11 @@ impl Server for FakeServer {
         self.called("table")?;
         let source = if request.artifact.is_empty() { &request.r#type } else { &request.artifact };
         self.page((request.flow_id.clone(), source.clone()), &request)
+    }
+
+    async fn flows(&self, request: proto::GetTableRequest) -> CallResult<proto::GetTableResponse> {
+        self.called("flows")?;
+        self.page((FLOWS.into(), FLOWS.into()), &request)
     }
 
     async fn directory(&self, request: proto::GetTableRequest) -> CallResult<proto::GetTableResponse> {

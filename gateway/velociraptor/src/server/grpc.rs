@@ -111,6 +111,10 @@ impl Server for Grpc {
         read!(self.get_table(request, LONG))
     }
 
+    async fn flows(&self, request: proto::GetTableRequest) -> CallResult<proto::GetTableResponse> {
+        read!(self.get_client_flows(request, LONG))
+    }
+
     async fn directory(&self, request: proto::GetTableRequest) -> CallResult<proto::GetTableResponse> {
         read!(self.vfs_list_directory_files(request, LONG))
     }

@@ -43,6 +43,8 @@ pub(crate) trait Server: Send + Sync + 'static {
     async fn cancel(&self, client_id: &str, flow_id: &str) -> CallResult<()>;
     /// A page of a flow's table (§4.5 (d), §5.3).
     async fn table(&self, request: proto::GetTableRequest) -> CallResult<proto::GetTableResponse>;
+    /// A page of the flows of a client, of all users and hunts (§6.6).
+    async fn flows(&self, request: proto::GetTableRequest) -> CallResult<proto::GetTableResponse>;
     /// A page of a directory as the server's VFS has it, with download states (§4.5 (b)).
     async fn directory(&self, request: proto::GetTableRequest) -> CallResult<proto::GetTableResponse>;
     /// The record of a directory; the first component is the accessor (§4.5 (a)).

@@ -9,7 +9,7 @@ mod probe;
 mod ranges;
 #[cfg(test)]
 mod tests;
-mod uploads;
+pub(crate) mod uploads;
 mod watcher;
 
 use std::sync::Arc;
@@ -26,7 +26,7 @@ use crate::server::Server;
 use crate::server_clock::ServerClock;
 
 use hub::Hub;
-pub(crate) use pages::{Pages, Table};
+pub(crate) use pages::{Pages, Table, is_last};
 
 /// What the watchers of all jobs share.
 pub(crate) struct Shared {

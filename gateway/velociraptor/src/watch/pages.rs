@@ -9,6 +9,8 @@ use crate::server::{CallError, CallResult, Server};
 
 /// Rows per page: a page of listing rows takes some 1.6 MB and 0.3 s of the server.
 const PAGE_ROWS: u64 = 5_000;
+/// Flows per page: some 2 kB each, and 20 where one failed with a trace of the endpoint's stack.
+const PAGE_FLOWS: u64 = 250;
 
 /// Which call gives the pages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,6 +19,8 @@ pub(crate) enum Table {
     Flow,
     /// A directory of the server's VFS.
     Directory,
+    /// The flows of a client.
+    Flows,
 }
 
 /// The pages of one table. Reads one page ahead while it is known that there is more.
@@ -30,7 +34,14 @@ pub(crate) struct Pages {
 
 impl Pages {
     pub(crate) fn new(server: Arc<dyn Server>, table: Table, request: proto::GetTableRequest) -> Pages {
-        Pages { server, table, request: Box::new(request), page_rows: PAGE_ROWS, ahead: None }
+        let page_rows = if table == Table::Flows { PAGE_FLOWS } else { PAGE_ROWS };
+        Pages { server, table, request: Box::new(request), page_rows, ahead: None }
+    }
+
+    /// The pages of the list of a client's flows.
+    pub(crate) fn of_flows(server: &Arc<dyn Server>, client_id: &str) -> Pages {
+        let request = proto::GetTableRequest { client_id: client_id.to_owned(), ..Default::default() };
+        Pages::new(server.clone(), Table::Flows, request)
     }
 
     /// The pages of one source of a flow.
@@ -69,7 +80,8 @@ impl Pages {
         let (page, asked) = page?;
         let got = page.rows.len() as u64;
         let total = u64::try_from(page.total_rows).unwrap_or(0);
-        if got == asked && row + got < total {
+        // Of the list of flows more than one page is seldom read.
+        if got == asked && row + got < total && (self.table != Table::Flows || row > 0) {
             let mut request = proto::GetTableRequest::clone(&self.request);
             request.start_row = row + got;
             request.rows = self.page_rows;
@@ -117,5 +129,6 @@ async fn call(
     match table {
         Table::Flow => server.table(request).await,
         Table::Directory => server.directory(request).await,
+        Table::Flows => server.flows(request).await,
     }
 }

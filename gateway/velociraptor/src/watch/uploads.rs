@@ -9,18 +9,18 @@ use crate::table::{self, Field};
 
 /// One complete upload.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Upload {
+pub(crate) struct Upload {
     /// Path in the server's file store.
-    pub(super) components: Vec<String>,
+    pub(crate) components: Vec<String>,
     /// Path on the endpoint, below the accessor.
-    pub(super) client_components: Vec<String>,
-    pub(super) accessor: String,
+    pub(crate) client_components: Vec<String>,
+    pub(crate) accessor: String,
     /// Size when the endpoint opened the file; of a sparse one the logical size.
-    pub(super) file_size: u64,
+    pub(crate) file_size: u64,
     /// Bytes that arrived.
-    pub(super) uploaded_size: u64,
+    pub(crate) uploaded_size: u64,
     /// It has an index of its holes.
-    pub(super) sparse: bool,
+    pub(crate) sparse: bool,
 }
 
 /// More rows than any delivery has files.
@@ -46,7 +46,8 @@ pub(super) async fn read(server: &Arc<dyn Server>, client_id: &str, flow_id: &st
     Ok(uploads)
 }
 
-fn parse(
+/// The uploads of a page, and the paths of those that have an index, which may be on another page.
+pub(crate) fn parse(
     page: &velociraptor_proto::proto::GetTableResponse,
     uploads: &mut Vec<Upload>,
     indexes: &mut HashSet<Vec<String>>,

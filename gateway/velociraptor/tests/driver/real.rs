@@ -13,7 +13,7 @@ use vfs::{EndpointId, EndpointPath, ErrorKind, FileType, System};
 
 use crate::rig::{PASSWORD, Rig, binary};
 use crate::support::{
-    Way, assert_equals_disk, assert_ranges, delivery, noise, path, read_all, run, show_log, submit, wait,
+    Way, assert_equals_disk, assert_ranges, delivery, jobs, noise, path, read_all, run, show_log, submit, uploads, wait,
 };
 
 fn driver(rig: &Rig, way: Way, user: &str) -> Driver {
@@ -115,6 +115,7 @@ async fn real_server(way: Way) {
     listings(&gateway, &endpoint, &small).await;
     deep_listings(&gateway, &endpoint, &rig).await;
     contents(&gateway, &endpoint, &rig).await;
+    past_flows(&driver(&rig, way, "reader"), &endpoint, &rig).await;
     lists_of_works(&gateway, &driver(&rig, way, "admin"), &endpoint, &rig, way).await;
     poor_users(&rig, way, &endpoint, &small).await;
     if way == Way::Gui {
@@ -367,6 +368,33 @@ async fn contents(gateway: &Driver, endpoint: &EndpointId, rig: &Rig) {
     let mut nowhere = location;
     *nowhere.components.last_mut().unwrap() = "never collected".into();
     assert_eq!(gateway.read(&nowhere, 0, 10).await.unwrap_err().kind(), ErrorKind::Absent);
+}
+
+/// READ_RESULTS is enough to see what all flows so far have uploaded.
+async fn past_flows(reader: &Driver, endpoint: &EndpointId, rig: &Rig) {
+    let begun = Instant::now();
+    let all = jobs(reader, endpoint).await;
+    println!("{} flows: {} ms", all.len(), begun.elapsed().as_millis());
+    assert!(all.iter().all(|job| job.ended.is_some_and(|ended| ended >= job.started) && !job.named.is_empty()));
+    assert!(all.iter().any(|job| job.files == 0), "listings upload nothing");
+    let broken = all.iter().find(|job| job.failed.is_some()).expect("the flow that was too large");
+    assert!(broken.failed.as_deref().unwrap().contains("exceeded limit") && broken.files > 0, "{broken:?}");
+    assert!(uploads(reader, endpoint, &broken.id).await.is_empty(), "a part of a file is no file");
+    let mut read = Vec::new();
+    for job in all.iter().filter(|job| job.files > 0 && job.failed.is_none()) {
+        assert_eq!(&*job.by, "gateway", "the server's own word for who started it");
+        for upload in uploads(reader, endpoint, &job.id).await {
+            let on_disk = PathBuf::from_iter(std::iter::once("/").chain(upload.components.iter().map(String::as_str)));
+            assert_eq!(upload.accessor, "auto");
+            assert_eq!(read_all(reader, &upload.content).await, fs::read(&on_disk).unwrap(), "{on_disk:?}");
+            read.push(on_disk.strip_prefix(rig.root()).unwrap_or(&on_disk).display().to_string());
+        }
+    }
+    read.sort();
+    read.dedup();
+    let files = ["/proc/version", "evidence/files/empty.bin", "evidence/files/small.bin", "evidence/files/ten.bin"];
+    assert_eq!(read, files);
+    assert!(jobs(reader, &EndpointId::root_org("C.0123456789abcdef")).await.is_empty());
 }
 
 async fn lists_of_works(gateway: &Driver, admin: &Driver, endpoint: &EndpointId, rig: &Rig, way: Way) {

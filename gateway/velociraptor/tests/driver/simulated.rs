@@ -11,7 +11,9 @@ use vfs::backend::{Backend as _, Cause, Failure, JobEvent, Outcome, Work};
 use vfs::{EndpointId, ErrorKind};
 
 use crate::gui::{connect, gui};
-use crate::support::{Way, assert_equals_disk, assert_ranges, noise, path, read_all, run, show_log, submit, wait};
+use crate::support::{
+    Way, assert_equals_disk, assert_ranges, jobs, noise, path, read_all, run, show_log, submit, uploads, wait,
+};
 
 struct Rig {
     simulator: Simulator,
@@ -95,6 +97,54 @@ both_ways! {
     a_server_that_restarts_is_waited_for,
     lists_of_works_need_our_artifacts_and_then_are_one_flow,
     directories_of_a_long_flow_are_told_while_it_runs,
+    flows_of_others_and_their_uploads_are_read_without_the_endpoint,
+}
+
+async fn flows_of_others_and_their_uploads_are_read_without_the_endpoint(way: Way) {
+    let rig = Rig::start(way, Timing::instant()).await;
+    let (on_disk, directory) = rig.directory("evidence");
+    let contents = [("a", noise(1, 1_500_000)), ("empty", Vec::new()), ("quote\"d ünï", noise(2, 10))];
+    for (name, content) in &contents {
+        fs::write(on_disk.join(name), content).unwrap();
+    }
+    let reader = rig.user("reader", Permissions { read_results: true, ..Permissions::none() });
+    assert!(jobs(&reader, &rig.endpoint).await.is_empty(), "no flows yet");
+    let unknown = EndpointId::root_org("C.0123456789abcdef");
+    assert!(jobs(&reader, &unknown).await.is_empty());
+    let flow = rig.handle.download(&rig.endpoint.client_id, &["evidence".to_owned()]).unwrap();
+    let listing = rig.list(&directory, 0).await.only_listing().observation.job.clone();
+    while !rig.handle.has_ended(&rig.endpoint.client_id, &flow).unwrap() {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    rig.handle.set_online(&rig.endpoint.client_id, false).unwrap();
+    let waiting = submit(&rig.driver, &rig.endpoint, Work::List { directory, depth: 0 }).await;
+    let flows = rig.handle.counters().all_flows();
+
+    let all = jobs(&reader, &rig.endpoint).await;
+    let one = |id: &str| all.iter().find(|job| &*job.id == id).unwrap();
+    assert_eq!(all.len(), 3);
+    assert_eq!((one(&waiting.id).ended, one(&listing).files), (None, 0));
+    let job = one(&flow);
+    assert_eq!((job.files, job.bytes, &*job.by, job.failed.as_deref()), (3, 1_500_010, "colleague", None));
+    assert!(job.ended.unwrap() >= job.started && job.named.len() == 1);
+    let read = uploads(&reader, &rig.endpoint, &flow).await;
+    assert_eq!(read.len(), 3);
+    for (upload, (name, content)) in read.iter().zip(&contents) {
+        assert_eq!(
+            (upload.accessor.as_str(), &upload.components[..]),
+            ("auto", &["evidence".into(), (*name).into()][..])
+        );
+        assert_eq!((upload.opened_size, upload.content.sparse), (content.len() as u64, false));
+        assert_eq!(&read_all(&reader, &upload.content).await, content);
+    }
+    assert!(uploads(&reader, &rig.endpoint, &listing).await.is_empty());
+    assert_eq!(rig.handle.counters().all_flows(), flows, "nothing was started");
+
+    rig.handle.limit_messages(Some(1_500));
+    assert_eq!(jobs(&reader, &rig.endpoint).await, all, "in pages that fit");
+    rig.handle.limit_messages(None);
+    let nobody = rig.user("powerless", Permissions::none());
+    assert!(nobody.jobs(&rig.endpoint).next().await.unwrap().is_err(), "no right is not no flows");
 }
 
 async fn a_directory_and_a_file_come_as_they_are(way: Way) {

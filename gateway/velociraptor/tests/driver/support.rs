@@ -8,8 +8,8 @@ use std::time::Duration;
 use futures_util::StreamExt as _;
 use raptorgate_velociraptor::Driver;
 use vfs::backend::{
-    Backend as _, Complaint, Delivery, Failure, Fetched, FetchedRange, FileState, Job, JobEvent, Limits, Listed,
-    Outcome, Work,
+    Backend as _, Complaint, Delivery, Failure, Fetched, FetchedRange, FileState, Job, JobEvent, JobPage, JobSummary,
+    Limits, Listed, Outcome, Upload, Work,
 };
 use vfs::snapshot::Rows;
 use vfs::{EndpointId, EndpointPath, FileType, Principal, Reason, Timestamp};
@@ -172,6 +172,24 @@ pub fn noise(seed: u64, length: usize) -> Vec<u8> {
     }
     bytes.truncate(length);
     bytes
+}
+
+/// All that the server remembers of an endpoint's flows.
+pub async fn jobs(driver: &Driver, endpoint: &EndpointId) -> Vec<JobSummary> {
+    let pages: Vec<_> = driver.jobs(endpoint).collect().await;
+    let pages: Vec<JobPage> = pages.into_iter().collect::<vfs::Result<_>>().unwrap();
+    let total = pages.last().unwrap().total;
+    let jobs: Vec<JobSummary> = pages.into_iter().flat_map(|page| page.jobs).collect();
+    assert_eq!(jobs.len() as u64, total);
+    jobs
+}
+
+/// What a flow uploaded, in the order of its components.
+pub async fn uploads(driver: &Driver, endpoint: &EndpointId, flow: &str) -> Vec<Upload> {
+    let pages: Vec<_> = driver.uploads(&Job { endpoint: endpoint.clone(), id: flow.into() }).collect().await;
+    let mut uploads: Vec<Upload> = pages.into_iter().flat_map(Result::unwrap).collect();
+    uploads.sort_by(|one, other| one.components.cmp(&other.components));
+    uploads
 }
 
 /// Reads a whole content as the VFS would, in pieces.

@@ -7,8 +7,8 @@ use bytes::Bytes;
 use futures_util::stream::BoxStream;
 
 use super::{
-    Backend, Capabilities, ContentLocation, Deadline, Delivery, EndpointChange, Job, JobEvent, Limit, Listed, Metrics,
-    Presence, Retry,
+    Backend, Capabilities, ContentLocation, Deadline, Delivery, EndpointChange, Job, JobEvent, JobPage, Limit, Listed,
+    Metrics, Presence, Retry, Upload,
 };
 use crate::endpoint::EndpointId;
 use crate::error::Result;
@@ -136,6 +136,14 @@ impl<L: Layer> Backend for Layered<L> {
 
     fn endpoints(&self) -> BoxStream<'static, EndpointChange> {
         self.inner.endpoints()
+    }
+
+    fn jobs(&self, endpoint: &EndpointId) -> BoxStream<'static, Result<JobPage>> {
+        self.inner.jobs(endpoint)
+    }
+
+    fn uploads(&self, job: &Job) -> BoxStream<'static, Result<Vec<Upload>>> {
+        self.inner.uploads(job)
     }
 
     async fn presence(&self, endpoint: &EndpointId) -> Result<Presence> {

@@ -53,6 +53,14 @@ pub trait Backend: Send + Sync + 'static {
     /// `Absent` if the server does not have it (any more), `Backend` otherwise.
     async fn read(&self, location: &ContentLocation, offset: u64, length: u32) -> Result<Bytes>;
 
+    /// All jobs of an endpoint that the server remembers, from whomever, as a rule the newest first, page by page: who stops reading asks
+    /// for no more. A job may come twice, none is left out. The endpoint is not asked. An error ends the stream.
+    fn jobs(&self, endpoint: &EndpointId) -> BoxStream<'static, Result<JobPage>>;
+
+    /// What a job uploaded and the server holds whole, page by page, in no certain order. The endpoint is not asked. An error ends the
+    /// stream: then nothing is known of what is missing.
+    fn uploads(&self, job: &Job) -> BoxStream<'static, Result<Vec<Upload>>>;
+
     /// Takes a job back. Cancelling one that ended is no error.
     ///
     /// # Errors
@@ -284,6 +292,49 @@ pub struct FetchedContent {
     pub sparse: bool,
     /// SHA-256 that the endpoint computed while uploading (D8), lower-case hex.
     pub sha256_endpoint: Option<String>,
+}
+
+/// Some of an endpoint's jobs.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct JobPage {
+    /// The jobs.
+    pub jobs: Vec<JobSummary>,
+    /// How many the server remembers.
+    pub total: u64,
+}
+
+/// A job as the server remembers it, whoever started it.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct JobSummary {
+    /// The server's name for it (Velociraptor: the flow id).
+    pub id: Arc<str>,
+    /// What was run, in the server's words (Velociraptor: the artifacts).
+    pub named: Vec<String>,
+    /// Who started it.
+    pub by: Arc<str>,
+    /// When it was started.
+    pub started: Timestamp,
+    /// When it ended; `None` while it is under way.
+    pub ended: Option<Timestamp>,
+    /// What went wrong, in the server's words, if it ended not as it should.
+    pub failed: Option<Arc<str>>,
+    /// Files that the endpoint says it uploaded. The server may hold fewer.
+    pub files: u64,
+    /// Bytes of them.
+    pub bytes: u64,
+}
+
+/// One file that a job uploaded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Upload {
+    /// The accessor that the endpoint read it with, or what the job called it.
+    pub accessor: String,
+    /// Raw components below it. Named by the job: they may be anything.
+    pub components: Vec<String>,
+    /// Size that the file had when the endpoint opened it, as it said. Not that of the content.
+    pub opened_size: u64,
+    /// The content.
+    pub content: FetchedContent,
 }
 
 /// Where the server keeps a content; opaque to the VFS.

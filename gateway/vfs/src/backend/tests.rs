@@ -84,6 +84,14 @@ impl Backend for Scripted {
         stream::pending().boxed()
     }
 
+    fn jobs(&self, _: &EndpointId) -> BoxStream<'static, Result<JobPage>> {
+        stream::empty().boxed()
+    }
+
+    fn uploads(&self, _: &Job) -> BoxStream<'static, Result<Vec<Upload>>> {
+        stream::empty().boxed()
+    }
+
     async fn presence(&self, _: &EndpointId) -> Result<Presence> {
         self.call().await.map(|()| Presence { last_seen: None })
     }

@@ -112,6 +112,7 @@ impl Inner {
                     }
                     self.collect_for_read(&directory, node, held.size(), (offset, length), call).await?;
                 }
+                (Source::Uncollected, _) if directory.is_uploads() => self.take_upload(&directory, node).await?,
                 (Source::Uncollected, attributes) => {
                     let size = attributes.size.unwrap_or(0);
                     self.collect_for_read(&directory, node, size, (offset, length), call).await?;
@@ -173,8 +174,10 @@ impl Inner {
         if !self.reads.is_new(call.principal.name(), held.content(), self.clock.now()) {
             return;
         }
-        let Place::Endpoint(place) = &directory.place else {
-            return;
+        let (endpoint, place) = match &directory.place {
+            Place::Endpoint(place) => (&place.endpoint, place.to_string()),
+            Place::Uploads(place) => (&place.job.endpoint, place.to_string()),
+            _ => return,
         };
         let name = held.listed().map_or("", |listed| &listed.name);
         self.recorder.record(Event::Read {
@@ -182,7 +185,7 @@ impl Inner {
             principal: call.principal.name().into(),
             protocol: call.protocol,
             peer: call.peer,
-            endpoint: place.endpoint.client_id.clone(),
+            endpoint: endpoint.client_id.clone(),
             path: format!("{place}/{name}").into(),
             flow: held.observation().map(|observation| observation.job.clone()).unwrap_or_default(),
         });
@@ -215,7 +218,8 @@ fn source(directory: &Directory, entry: Option<&Entry<'_>>, node: &Node) -> Resu
         Some(inline) => Some(inline.len() as u64),
         None => (!row.size_unknown()).then_some(row.size()),
     };
-    let attributes = attributes(entry, fsid, &Current::listed(node.version, size), None);
+    let current = Current { is_whole: directory.is_uploads(), ..Current::listed(node.version, size) };
+    let attributes = attributes(entry, fsid, &current, None);
     let source = match row.inline() {
         Some(inline) => Source::Inline(Bytes::copy_from_slice(inline)),
         None if size == Some(0) => Source::Empty,

@@ -56,7 +56,10 @@ impl Inner {
         let state = of.state();
         let listed_lately = state.listing.as_ref().is_some_and(|listing| lately(listing.observation.seen));
         let failed_lately = state.failure.as_ref().is_some_and(|failure| lately(failure.at));
-        if matches!(of.place, Place::Endpoint(_)) && !listed_lately && !failed_lately {
+        if listed_lately || failed_lately {
+            return Ok(());
+        }
+        if self.demand_uploads_anew(&of).await?.is_none() && matches!(of.place, Place::Endpoint(_)) {
             self.demand_listing(&of, call, Wish::Fresh)?.keep();
         }
         Ok(())
@@ -67,8 +70,12 @@ impl Inner {
             Place::Endpoint(path) => json!({
                 "client_id": path.endpoint.client_id, "org": path.endpoint.org, "accessor": path.accessor, "components": path.components,
             }),
-            Place::Accessors(endpoint) => {
+            Place::Accessors(endpoint) | Place::Collected(endpoint) => {
                 json!({ "client_id": endpoint.client_id, "org": endpoint.org })
+            }
+            Place::Uploads(place) => {
+                let endpoint = &place.job.endpoint;
+                json!({ "client_id": endpoint.client_id, "org": endpoint.org, "flow": place.job.id, "uploaded_as": place.below })
             }
             _ => json!({}),
         };
@@ -104,12 +111,16 @@ impl Inner {
                 )
             }
             Freshness::Listed { observation, entries, failed_since } => {
-                let mut text = format!(
-                    "Listed at {} by flow {} (started by {}): {entries} entries.\n",
-                    time(observation.seen),
-                    observation.job,
-                    observation.by
-                );
+                let (seen, job, by) = (time(observation.seen), &observation.job, &observation.by);
+                let mut text = match &of.place {
+                    Place::Collected(_) => format!(
+                        "The server was asked at {seen}: {entries} flows on this endpoint have ended and uploaded something. Those under way are not here yet.\n"
+                    ),
+                    Place::Uploads(_) => format!(
+                        "What flow {job} (started by {by}) uploaded, as the server had it at {seen}: {entries} entries here. The endpoint was not asked.\n"
+                    ),
+                    _ => format!("Listed at {seen} by flow {job} (started by {by}): {entries} entries.\n"),
+                };
                 if let Some(failed) = failed_since {
                     let _infallible = writeln!(text, "A refresh at {} failed: {}", time(failed.at), failed.message);
                 }

@@ -48,7 +48,7 @@ impl Inner {
         if self.tree.in_memory(key).is_none() {
             let directory = self.tree.known(parent.node.export, parent.node.own, own, place).await?;
             let mut records = vec![(key, directory.record(&directory.state()))];
-            if matches!(of.place, Place::Endpoint(_)) {
+            if of.place.is_kept() {
                 records.push((of.key(), of.record(&of.state())));
             }
             let store = self.store.clone();

@@ -10,6 +10,7 @@ use crate::node::{Node, NodeKind};
 use crate::store::{DirectoryKey, Place};
 use crate::timestamp::Timestamp;
 use crate::tree::gone;
+use crate::uploads::as_uploaded;
 use crate::vfs::Inner;
 
 impl Inner {
@@ -17,7 +18,7 @@ impl Inner {
         if node.kind == NodeKind::Directory {
             let directory = self.tree.resolve(node).await?;
             let mut value = self.directory_json(&directory);
-            if matches!(directory.place, Place::Endpoint(_))
+            if directory.place.is_kept()
                 && let (Ok(entry), Some(object)) = (self.entry_json(node).await, value.as_object_mut())
             {
                 object.insert("entry".to_owned(), entry);
@@ -58,6 +59,7 @@ impl Inner {
             "link": row.link(),
             "details": details,
             "queued": queued,
+            "upload": as_uploaded(&parent.place, row),
             "version_listed": listed,
             "version_served": current.node.version,
             "endpoint_has_changed_since": newer,

@@ -6,7 +6,7 @@ use crate::backend::{Fetched, Listed, Observation};
 use crate::content::{as_listed, record_collected, version_of_found};
 use crate::error::{Error, Result};
 use crate::path::EndpointPath;
-use crate::snapshot::Snapshot;
+use crate::snapshot::{Rows, Snapshot};
 use crate::store::{ListingRecord, Place};
 use crate::tree::{Directory, Loaded, State, blocking};
 use crate::vfs::Inner;
@@ -14,26 +14,37 @@ use crate::vfs::Inner;
 impl Inner {
     /// Makes `listed` the current listing of `directory`, unless what we have is a later observation.
     pub(crate) async fn publish(self: &Arc<Self>, directory: &Arc<Directory>, listed: Listed) -> Result<()> {
+        match self.publish_rows(directory, listed.rows, listed.observation, false).await? {
+            Some(loaded) => self.take_collected(directory, &loaded, listed.collected).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Makes `rows` the current listing of `directory`; `None` if what we have is a later observation. `settled`: they cannot change.
+    pub(crate) async fn publish_rows(
+        self: &Arc<Self>,
+        directory: &Arc<Directory>,
+        rows: Rows,
+        observation: Observation,
+        settled: bool,
+    ) -> Result<Option<Arc<Loaded>>> {
         let _turn = directory.publishing.lock().await;
         let before = self.tree.load(directory).await.unwrap_or(None);
         let state = State::clone(&directory.state());
-        if state.listing.as_ref().is_some_and(|listing| listing.observation.seen > listed.observation.seen) {
-            return Ok(());
+        if state.listing.as_ref().is_some_and(|listing| listing.observation.seen > observation.seen) {
+            return Ok(None);
         }
         // What claims to be of the future must not stand in the way of what comes.
-        let listed = Listed {
-            observation: Observation { seen: listed.observation.seen.min(self.clock.now()), ..listed.observation },
-            ..listed
-        };
-        let entries = u32::try_from(listed.rows.len()).unwrap_or(u32::MAX);
-        let listing = Some(ListingRecord { observation: listed.observation, entries });
+        let observation = Observation { seen: observation.seen.min(self.clock.now()), ..observation };
+        let entries = u32::try_from(rows.len()).unwrap_or(u32::MAX);
+        let listing = Some(ListingRecord { observation, entries, settled });
         if let Some(before) = &before
             && before.generation == state.generation
-            && *before.snapshot.rows() == listed.rows
+            && *before.snapshot.rows() == rows
         {
             // Nothing changed: clients' caches and cookies stay good.
             self.save_state(directory, State { listing, failure: None, ..state }).await?;
-            return self.take_collected(directory, before, listed.collected).await;
+            return Ok(Some(before.clone()));
         }
         let state = State { generation: next_generation(state.generation), listing, failure: None };
         let record = directory.record(&state);
@@ -41,7 +52,6 @@ impl Inner {
         let keys = self.keys.clone();
         let key = directory.key();
         let generation = state.generation;
-        let rows = listed.rows;
         let snapshot = blocking(move || {
             store.publish(key, &record, &rows.encode())?;
             Ok(Snapshot::seal(rows, key.own, &keys))
@@ -52,7 +62,7 @@ impl Inner {
         let freed = directory.publish(state, loaded.clone());
         self.tree.count_out(freed);
         self.tree.sweep_if_needed();
-        self.take_collected(directory, &loaded, listed.collected).await
+        Ok(Some(loaded))
     }
 
     /// Remembers what is known of a directory without a new listing.

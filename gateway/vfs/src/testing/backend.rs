@@ -15,7 +15,8 @@ use super::receive::Receiver;
 use crate::attributes::FileType;
 use crate::backend::{
     Backend, Capabilities, Cause, Complaint, ContentLocation, Delivery, EndpointChange, Failure, Fetched,
-    FetchedContent, FetchedRange, FileState, Job, JobEvent, Listed, Observation, Outcome, Presence, Work,
+    FetchedContent, FetchedRange, FileState, Job, JobEvent, JobPage, JobSummary, Listed, Observation, Outcome,
+    Presence, Upload, Work,
 };
 use crate::clock::Clock;
 use crate::endpoint::{Endpoint, EndpointId, System};
@@ -23,6 +24,9 @@ use crate::error::{Error, Result};
 use crate::path::EndpointPath;
 use crate::snapshot::{EntryFields, Rows, Times};
 use crate::timestamp::Timestamp;
+
+/// Jobs on one page of the list of jobs.
+const JOBS_A_PAGE: usize = 10;
 
 /// One entry of a fake tree.
 #[derive(Debug, Clone)]
@@ -75,6 +79,11 @@ struct State {
     /// Listings that the server holds, with their age when they were put there.
     held: HashMap<Place, Timestamp>,
     contents: HashMap<Vec<String>, Bytes>,
+    /// Jobs that others ran on an endpoint, oldest first, and what they uploaded.
+    past: Vec<(String, JobSummary, Vec<Upload>)>,
+    job_pages: usize,
+    upload_pages: usize,
+    unreachable: bool,
     jobs: HashMap<Arc<str>, (Work, Arc<str>)>,
     /// Rows that each may bring.
     max_rows: HashMap<Arc<str>, u64>,
@@ -93,7 +102,7 @@ struct State {
 /// A backend in memory.
 pub struct FakeBackend {
     me: Weak<FakeBackend>,
-    state: Mutex<State>,
+    state: Arc<Mutex<State>>,
     clock: Arc<TestClock>,
     released: watch::Sender<bool>,
     /// Endpoints that are not connected: their jobs wait.
@@ -112,7 +121,7 @@ impl FakeBackend {
     pub fn new() -> Arc<FakeBackend> {
         Arc::new_cyclic(|me| FakeBackend {
             me: me.clone(),
-            state: Mutex::default(),
+            state: Arc::default(),
             clock: Arc::new(TestClock::new()),
             released: watch::Sender::new(true),
             away: watch::Sender::default(),
@@ -318,6 +327,53 @@ impl FakeBackend {
     /// Jobs cancelled so far.
     pub fn cancelled(&self) -> usize {
         self.cancelled.load(Ordering::SeqCst)
+    }
+
+    /// Somebody else runs a job on an endpoint, or the server says something new of one that he ran: `job` with its uploads by accessor,
+    /// components and content.
+    pub fn put_job(&self, client_id: &str, job: JobSummary, uploads: &[(&str, &[&str], Bytes)]) {
+        let uploads: Vec<Upload> = uploads
+            .iter()
+            .map(|(accessor, path, content)| {
+                let own = std::iter::once(accessor).chain(*path).map(|name| (*name).to_owned());
+                let components: Vec<String> =
+                    ["uploads".to_owned(), job.id.to_string()].into_iter().chain(own).collect();
+                self.with(|state| state.contents.insert(components.clone(), content.clone()));
+                Upload {
+                    accessor: (*accessor).to_owned(),
+                    components: path.iter().map(|name| (*name).to_owned()).collect(),
+                    opened_size: content.len() as u64,
+                    content: FetchedContent {
+                        size: content.len() as u64,
+                        location: ContentLocation { org: "root".into(), components },
+                        sparse: false,
+                        sha256_endpoint: None,
+                    },
+                }
+            })
+            .collect();
+        self.with(|state| {
+            let known = state.past.iter_mut().find(|(client, other, _)| client == client_id && other.id == job.id);
+            match known {
+                Some(known) => *known = (client_id.to_owned(), job, uploads),
+                None => state.past.push((client_id.to_owned(), job, uploads)),
+            }
+        });
+    }
+
+    /// The server forgets a job.
+    pub fn forget_job(&self, id: &str) {
+        self.with(|state| state.past.retain(|(_, job, _)| &*job.id != id));
+    }
+
+    /// The server cannot be asked for jobs and uploads.
+    pub fn set_unreachable(&self, unreachable: bool) {
+        self.with(|state| state.unreachable = unreachable);
+    }
+
+    /// Pages of lists of jobs, and of uploads, so far.
+    pub fn job_and_upload_pages(&self) -> (usize, usize) {
+        self.with(|state| (state.job_pages, state.upload_pages))
     }
 
     fn with<T>(&self, work: impl FnOnce(&mut State) -> T) -> T {
@@ -610,6 +666,40 @@ impl Backend for FakeBackend {
             end -= 1;
         }
         Ok(content.slice(start..end))
+    }
+
+    fn jobs(&self, endpoint: &EndpointId) -> BoxStream<'static, Result<JobPage>> {
+        let jobs: Vec<JobSummary> = self.with(|state| {
+            let own = state.past.iter().rev().filter(|(client, _, _)| *client == *endpoint.client_id);
+            own.map(|(_, job, _)| job.clone()).collect()
+        });
+        let total = jobs.len() as u64;
+        let pages: Vec<JobPage> =
+            match jobs.chunks(JOBS_A_PAGE).map(|jobs| JobPage { jobs: jobs.to_vec(), total }).collect() {
+                pages if total > 0 => pages,
+                _ => vec![JobPage::default()],
+            };
+        let state = self.state.clone();
+        stream::iter(pages)
+            .map(move |page| {
+                let mut state = state.lock().unwrap_or_else(PoisonError::into_inner);
+                state.job_pages += 1;
+                if state.unreachable { Err(Error::backend("the server cannot be reached")) } else { Ok(page) }
+            })
+            .boxed()
+    }
+
+    fn uploads(&self, job: &Job) -> BoxStream<'static, Result<Vec<Upload>>> {
+        let page = self.with(|state| {
+            state.upload_pages += 1;
+            if state.unreachable {
+                return Err(Error::backend("the server cannot be reached"));
+            }
+            let known =
+                state.past.iter().find(|(client, other, _)| *client == *job.endpoint.client_id && other.id == job.id);
+            Ok(known.map(|(_, _, uploads)| uploads.clone()).unwrap_or_default())
+        });
+        stream::iter([page]).boxed()
     }
 
     async fn cancel(&self, _: &Job) -> Result<()> {

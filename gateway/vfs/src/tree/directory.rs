@@ -76,6 +76,11 @@ impl Directory {
         DirectoryKey { export: self.node.export, own: self.node.own }
     }
 
+    /// The server holds the content of every file in it: nothing is ever collected for a reader.
+    pub(crate) fn is_uploads(&self) -> bool {
+        matches!(self.place, Place::Uploads(_))
+    }
+
     pub(crate) fn touch(&self, tick: u32) {
         self.last_used.store(tick, Ordering::Relaxed);
     }
@@ -182,7 +187,7 @@ impl Directory {
 
     /// Drops the listing from memory; the bytes that this frees. The gateway's own directories stay.
     pub(crate) fn unload(&self) -> Option<usize> {
-        if !matches!(self.place, Place::Endpoint(_)) {
+        if !self.place.is_kept() {
             return None;
         }
         // Whoever changes a file's record counts on the records in memory.
@@ -196,7 +201,7 @@ impl Directory {
 
     /// Nothing of it is in memory but its identity, and nobody waits.
     pub(crate) fn is_idle(&self) -> bool {
-        matches!(self.place, Place::Endpoint(_))
+        self.place.is_kept()
             && self.loaded.load().is_none()
             && lock(&self.flight).is_none()
             && lock(&self.collections).is_empty()

@@ -15,7 +15,7 @@ pub use bucket::Budget;
 pub(crate) use directory::{Directory, Loaded, State};
 pub(crate) use endpoints::{Delivering, EndpointEntry, Endpoints, Round};
 pub(crate) use link::safe_target;
-pub(crate) use own::{BY_NAME, FROZEN_ROOT, REACHABLE_ACCESSORS, accessor_rows, by_name_rows, root_rows};
+pub(crate) use own::{BY_NAME, COLLECTED, FROZEN_ROOT, REACHABLE_ACCESSORS, accessor_rows, by_name_rows, root_rows};
 
 use crate::attributes::FileType;
 use crate::error::{Error, Result};
@@ -23,6 +23,7 @@ use crate::node::{Identity, Keys, Node, NodeKind};
 use crate::path::EndpointPath;
 use crate::snapshot::{Rows, Snapshot};
 use crate::store::{DirectoryKey, DirectoryRecord, Place, Store};
+use crate::uploads::job_place;
 
 /// All directories that are in memory, and the way to those that are not.
 pub(crate) struct Tree {
@@ -64,6 +65,9 @@ impl Tree {
         let parent = self.resolve_key(DirectoryKey { export: node.export, own: node.parent }).await?;
         let loaded = self.load(&parent).await?.ok_or_else(gone)?;
         if let Some(entry) = loaded.snapshot.by_identity(node.own) {
+            if let Some(place) = job_place(&parent.place, &entry.row) {
+                return Ok(self.insert(node.export, node.parent, node.own, place));
+            }
             return self.child(&parent, entry.row.name(), node.own);
         }
         if let Place::Accessors(_) = &parent.place {
@@ -259,6 +263,8 @@ fn at_root(key: DirectoryKey) -> DirectoryKey {
 pub(crate) fn child_place(parent: &Place, name: &str) -> Result<Place> {
     match parent {
         Place::Endpoint(path) => Ok(Place::Endpoint(path.child(name)?)),
+        Place::Accessors(endpoint) if name == COLLECTED => Ok(Place::Collected(endpoint.clone())),
+        Place::Uploads(place) => Ok(Place::Uploads(place.child(name))),
         Place::Accessors(endpoint) => Ok(Place::Endpoint(EndpointPath::accessor_root(endpoint.clone(), name))),
         _ => Err(gone()),
     }

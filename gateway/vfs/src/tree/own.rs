@@ -1,4 +1,4 @@
-//! The gateway's own directories: `/`, `/by-name`, and the accessors of an endpoint.
+//! The gateway's own directories: `/`, `/by-name`, and what an endpoint has: its accessors and `collected`.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -13,6 +13,8 @@ use crate::timestamp::Timestamp;
 pub(crate) const BY_NAME: &str = "by-name";
 /// The tree where nothing is refreshed (D11): reachable in `/` by name, and not listed, so that nobody walks through everything twice.
 pub(crate) const FROZEN_ROOT: &str = "frozen";
+/// The directory of what jobs on an endpoint uploaded (D9).
+pub(crate) const COLLECTED: &str = "collected";
 /// Accessors that can be reached by name without being listed (D2).
 pub(crate) const REACHABLE_ACCESSORS: [&str; 2] = ["file", "lazy_ntfs"];
 
@@ -61,6 +63,7 @@ pub(crate) fn accessor_rows(system: System, further: &[String], since: Option<Ti
     for accessor in further {
         add(&mut rows, accessor, FileType::Directory, None, since);
     }
+    add(&mut rows, COLLECTED, FileType::Directory, None, since);
     rows
 }
 

@@ -19,6 +19,7 @@ const SIZE_HOLD: std::time::Duration = std::time::Duration::from_secs(5);
 impl Inner {
     pub(super) fn attributes_now(self: &Arc<Self>, node: &Node) -> Option<Result<Attributes>> {
         if node.kind == NodeKind::Directory {
+            self.look_at_jobs_in_background(node);
             return self.directory_attributes_now(node);
         }
         if node.kind == NodeKind::Meta {
@@ -97,7 +98,8 @@ impl Inner {
             Some(inline) => Some(inline.len() as u64),
             None => (!row.size_unknown()).then_some(row.size()),
         };
-        Ok(attributes(entry, fsid, &Current::listed(listed, size), None))
+        let current = Current { is_whole: parent.is_uploads(), ..Current::listed(listed, size) };
+        Ok(attributes(entry, fsid, &current, None))
     }
 
     /// An entry of a listing as an object: the version that is current. `frozen`: what was collected stays current for ever (D11).
@@ -138,7 +140,8 @@ impl Inner {
         let record = if file_type == FileType::Regular { parent.file(entry.identity) } else { None };
         let listed_at = state.listing.as_ref().map(|listing| listing.observation.seen).unwrap_or_default();
         let copy_max_age = if frozen { std::time::Duration::MAX } else { self.settings.freshness.copy_max_age };
-        let current = current(entry, record.as_deref(), listed_at, now, copy_max_age);
+        let mut current = current(entry, record.as_deref(), listed_at, now, copy_max_age);
+        current.is_whole |= parent.is_uploads();
         let attributes = attributes(entry, fsid, &current, self.link_length(parent, entry));
         if node.kind == NodeKind::File {
             node.version = current.version;
@@ -212,6 +215,8 @@ impl Inner {
     fn unlisted_directory(&self, directory: &Arc<Directory>) -> Result<Attributes> {
         match &directory.place {
             Place::Endpoint(place) if place.components.is_empty() => Ok(self.own_attributes(directory)),
+            // The server has forgotten the job: what was read of it can still be read.
+            Place::Uploads(place) if place.below.is_empty() => Ok(self.own_attributes(directory)),
             _ => Err(gone()),
         }
     }

@@ -24,6 +24,7 @@ use crate::timestamp::Timestamp;
 use crate::tree::{
     BY_NAME, EndpointEntry, Endpoints, Loaded, Round, State, Tree, accessor_rows, by_name_rows, root_rows,
 };
+use crate::uploads::KnownJobs;
 
 /// The model behind [`super::Vfs`].
 pub(crate) struct Inner {
@@ -49,6 +50,7 @@ pub(crate) struct Inner {
     pub readers: Readers,
     pub ranges: Ranges,
     pub metas: Metas,
+    pub known_jobs: KnownJobs,
 }
 
 impl Inner {
@@ -67,6 +69,7 @@ impl Inner {
             readers: Readers::default(),
             ranges: Ranges::default(),
             metas: Metas::default(),
+            known_jobs: KnownJobs::default(),
             activities: Activities::default(),
             endpoints,
             keys: parts.keys,

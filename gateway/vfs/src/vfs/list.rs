@@ -31,6 +31,9 @@ impl Inner {
                 }
                 self.walks.visit(node.export, call.principal.name(), self.clock.now());
             }
+            Place::Collected(_) | Place::Uploads(_) if !self.uploads_are_fresh(&directory, call.frozen)? => {
+                return None;
+            }
             _ => {}
         }
         Some(Ok(Listing::new(self.clone(), directory, loaded)))
@@ -60,6 +63,9 @@ impl Inner {
             && self.endpoints.list().is_empty()
         {
             return Err(error); // endpoints known from the last run are served while the server is away
+        }
+        if let Place::Collected(_) | Place::Uploads(_) = &directory.place {
+            self.look_at_uploads(directory, call, false).await?;
         }
         if !matches!(directory.place, Place::Endpoint(_)) {
             return self.tree.load(directory).await?.ok_or_else(gone);
@@ -141,7 +147,7 @@ impl Inner {
     }
 
     pub(crate) fn freshness_of(&self, directory: &Directory) -> Freshness {
-        if !matches!(directory.place, Place::Endpoint(_)) {
+        if !directory.place.is_kept() {
             return Freshness::Own;
         }
         let state = directory.state();
@@ -177,7 +183,7 @@ impl Inner {
         }
     }
 
-    fn recent_failure(&self, directory: &Directory) -> Option<FailureRecord> {
+    pub(crate) fn recent_failure(&self, directory: &Directory) -> Option<FailureRecord> {
         let state = directory.state();
         let failure = state.failure.as_ref()?;
         (self.clock.now().since(failure.at) < self.settings.freshness.failure_age).then(|| failure.clone())

@@ -21,7 +21,7 @@ impl Inner {
             return Some(Err(not_a_directory()));
         }
         let directory = self.tree.in_memory(DirectoryKey { export: node.export, own: node.own })?;
-        if !matches!(directory.place, Place::Endpoint(_) | Place::Root | Place::ByName | Place::Accessors(_)) {
+        if let Place::Meta { .. } | Place::MetaFiles { .. } = &directory.place {
             return None;
         }
         let loaded = directory.loaded_guard();
@@ -125,6 +125,15 @@ impl Inner {
                 }
                 Err(Error::later(RETRY_AFTER, "the directory is being listed anew; ask again"))
             }
+            Place::Collected(_) | Place::Uploads(_) => {
+                self.look_at_uploads(directory, call, true).await?;
+                let loaded = self.tree.load(directory).await?;
+                let found = match &loaded {
+                    Some(loaded) => self.child_called(directory, loaded, name, call).await?,
+                    None => None,
+                };
+                found.ok_or_else(|| absent(name))
+            }
             Place::Accessors(_) | Place::Meta { .. } | Place::MetaFiles { .. } => Err(absent(name)),
         }
     }
@@ -163,7 +172,7 @@ impl Inner {
             .or_else(|| if component == name { None } else { snapshot.by_name(name, &self.keys) })
             .or_else(|| snapshot.by_shortened_name(name))
             .or_else(|| {
-                let folds = matches!(directory.place, Place::Endpoint(_))
+                let folds = matches!(directory.place, Place::Endpoint(_) | Place::Uploads(_))
                     && self.system_of(directory.node.export).ignores_case();
                 if folds { snapshot.by_folded_name(&component) } else { None }
             })
@@ -174,6 +183,9 @@ impl Inner {
         match &directory.place {
             Place::Root | Place::ByName => self.endpoints.round() == Round::Complete,
             Place::Accessors(_) => true,
+            Place::Collected(_) | Place::Uploads(_) => {
+                directory.state_of(loaded).is_some() && self.uploads_are_fresh(directory, call.frozen) == Some(true)
+            }
             Place::Meta { .. } | Place::MetaFiles { .. } => false,
             Place::Endpoint(_) => {
                 let state = directory.state_of(loaded);

@@ -31,6 +31,9 @@ impl Inner {
                 return Err(Error::new(ErrorKind::NotDirectory, "this is not a directory"));
             }
             let directory = inner.tree.resolve(&node).await?;
+            if let Some(flight) = inner.demand_uploads_anew(&directory).await? {
+                return Ok(Some(flight));
+            }
             if !matches!(directory.place, Place::Endpoint(_)) {
                 return Ok(None);
             }
@@ -70,6 +73,9 @@ impl Inner {
             }
             let directory = inner.tree.resolve_key(DirectoryKey { export: node.export, own: node.parent }).await?;
             inner.tree.load(&directory).await?;
+            if directory.is_uploads() {
+                return Ok(None);
+            }
             let held = directory
                 .file(node.own)
                 .is_some_and(|record| record.collected.iter().any(|copy| copy.version == node.version));

@@ -170,7 +170,7 @@ async fn the_root_lists_the_endpoints_and_their_names_without_any_job() {
     assert_eq!(names(&vfs, "/by-name").await.unwrap(), ["host-0000000000000001", "host-0000000000000002"]);
     let found = vfs.resolve(&["by-name", "host-0000000000000001"], true, &call()).await.unwrap();
     assert_eq!(found, find(&vfs, &format!("/{CLIENT}")).await.unwrap());
-    assert_eq!(names(&vfs, &format!("/{CLIENT}")).await.unwrap(), ["auto"]);
+    assert_eq!(names(&vfs, &format!("/{CLIENT}")).await.unwrap(), ["auto", "collected"]);
     assert_eq!(vfs.parent(&found.node).await.unwrap().node, Node::ROOT);
     assert_eq!(backend.listings(), 0);
 }

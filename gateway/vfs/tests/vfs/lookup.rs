@@ -100,7 +100,7 @@ async fn windows_names_ignore_case_and_one_object_has_one_handle() {
         let found = find(&vfs, &path(spelling)).await.unwrap();
         assert_eq!(vfs.handle(&found.node), vfs.handle(&exact.node), "{spelling}");
     }
-    assert_eq!(names(&vfs, &format!("/{CLIENT}")).await.unwrap(), ["auto", "ntfs", "registry"]);
+    assert_eq!(names(&vfs, &format!("/{CLIENT}")).await.unwrap(), ["auto", "ntfs", "registry", "collected"]);
 }
 
 #[tokio::test(start_paused = true)]

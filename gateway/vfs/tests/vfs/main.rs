@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod away;
+mod collected;
 mod content;
 mod errors;
 mod frozen;

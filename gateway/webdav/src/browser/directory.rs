@@ -75,12 +75,15 @@ fn badge(state: &Freshness) -> String {
             time(Some(failed.at))
         ),
         Freshness::Listed { observation, entries, failed_since } => {
+            let source = if observation.job.is_empty() {
+                "from the server".to_owned()
+            } else {
+                format!("by {} · flow <code>{}</code>", text(&observation.by), text(&observation.job))
+            };
             let mut out = format!(
-                "<span class=\"badge listed\">listed</span><span>{} · {entries} {} · by {} · flow <code>{}</code></span>",
+                "<span class=\"badge listed\">listed</span><span>{} · {entries} {} · {source}</span>",
                 time(Some(observation.seen)),
                 if *entries == 1 { "entry" } else { "entries" },
-                text(&observation.by),
-                text(&observation.job),
             );
             if let Some(failed) = failed_since {
                 let _ = write!(

@@ -6,7 +6,9 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::StreamExt;
 use futures_util::stream::BoxStream;
-use vfs::backend::{Backend, Capabilities, ContentLocation, Delivery, EndpointChange, Job, JobEvent, Listed, Presence};
+use vfs::backend::{
+    Backend, Capabilities, ContentLocation, Delivery, EndpointChange, Job, JobEvent, JobPage, Listed, Presence, Upload,
+};
 use vfs::snapshot::{EntryFields, Rows, Times};
 use vfs::testing::{AdmitAll, FakeBackend, MemoryStore, RecordNothing};
 use vfs::{EndpointId, EndpointPath, FileType, Keys, Result, Settings, Timestamp, Vfs};
@@ -86,6 +88,14 @@ impl Backend for Large {
 
     async fn read(&self, location: &ContentLocation, offset: u64, length: u32) -> Result<Bytes> {
         self.inner.read(location, offset, length).await
+    }
+
+    fn jobs(&self, endpoint: &EndpointId) -> BoxStream<'static, Result<JobPage>> {
+        self.inner.jobs(endpoint)
+    }
+
+    fn uploads(&self, job: &Job) -> BoxStream<'static, Result<Vec<Upload>>> {
+        self.inner.uploads(job)
     }
 
     async fn cancel(&self, job: &Job) -> Result<()> {

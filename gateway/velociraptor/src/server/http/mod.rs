@@ -105,6 +105,12 @@ impl Server for Gui {
         parse::<answer::Table, _>(answer.json()?)
     }
 
+    async fn flows(&self, request: proto::GetTableRequest) -> CallResult<proto::GetTableResponse> {
+        let answer =
+            self.exchange.get(&org_of(&request.client_id), "GetClientFlows", &request::table(&request)?, LONG).await?;
+        parse::<answer::Table, _>(answer.json()?)
+    }
+
     async fn directory(&self, request: proto::GetTableRequest) -> CallResult<proto::GetTableResponse> {
         let answer = self
             .exchange
