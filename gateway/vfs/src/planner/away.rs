@@ -308,13 +308,28 @@ impl Inner {
                 }
             };
             tracing::warn!(flow = %record.job.id, path = %record.path, "the task was lost on its way to the endpoint; queued again");
-            sleep(LOOK_EVERY).await;
-            let call = Call::new(Principal::new(record.principal.as_str()), Protocol::Gateway, Duration::ZERO);
-            let again = self.queue_for_return(&call, &record.path, record.lists, what, record.start_by).await;
+            let again = self.queue_again(&record, what, flight).await;
             // Only now: a restart in between must not forget it.
             self.forget_job(&record.job).await;
             record = again?;
             flight.update(|status| (status.job, status.delivered) = (Some(record.job.id.clone()), false));
+        }
+    }
+
+    /// Queues a job again that was lost, unless it is taken back meanwhile, as soon as the server takes it.
+    async fn queue_again(self: &Arc<Self>, lost: &JobRecord, what: ForReturn, flight: &Flight) -> Result<JobRecord> {
+        let call = Call::new(Principal::new(lost.principal.as_str()), Protocol::Gateway, Duration::ZERO);
+        loop {
+            if let Ok(ended) = timeout(LOOK_EVERY, flight.ended()).await {
+                return Err(ended.err().unwrap_or_else(|| Error::backend("it has ended")));
+            }
+            match self.queue_for_return(&call, &lost.path, lost.lists, what, lost.start_by).await {
+                Ok(again) => return Ok(again),
+                Err(error) if self.clock.now() >= lost.start_by => return Err(error),
+                Err(error) => {
+                    tracing::warn!(path = %lost.path, %error, "a flow could not be queued again; trying again")
+                }
+            }
         }
     }
 }

@@ -264,6 +264,19 @@ async fn a_task_that_is_lost_on_the_endpoints_return_is_queued_again_but_not_for
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_is_taken_back_while_it_is_to_be_queued_again_is_not() {
+    let stage = stage().await;
+    let (ssh, before) = (stage.node("etc/ssh").await, stage.backend.listings());
+    stage.backend.lose_jobs(1);
+    stage.refused(&ssh).await;
+    stage.comes_back();
+    tokio::time::sleep(SOON).await;
+    stage.vfs.cancel(&format!("F.{}", before + 1), &call()).await.unwrap();
+    tokio::time::sleep(Duration::from_secs(300)).await;
+    assert_eq!((stage.backend.listings() - before, stage.store.jobs().unwrap().len()), (1, 0));
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_endpoint_that_goes_away_while_it_is_asked_is_waited_for() {
     let stage = stage().await;
     stage.comes_back();
