@@ -133,7 +133,7 @@ impl Rig {
         length: u32,
     ) -> Result<Vec<u8>, tonic::Status> {
         let request = VfsFileBuffer { components, offset, length, ..VfsFileBuffer::default() };
-        Ok(self.api.vfs_get_buffer(request).await?.into_inner().data.to_vec())
+        Ok(self.api.vfs_get_buffer(request).await?.into_inner().data.into())
     }
 }
 

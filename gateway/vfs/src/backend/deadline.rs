@@ -9,15 +9,16 @@ use crate::error::{Error, Result};
 /// what they add up to.
 #[derive(Debug, Clone, Copy)]
 pub struct Deadline {
-    /// For queueing work and taking it back. What this ends may have been queued all the same, so it is long.
-    pub change: Duration,
+    /// For queueing work and taking it back, and for listings that the server holds. What this ends may have been queued all the same, and a
+    /// listing of millions takes a minute for each, so it is long.
+    pub long: Duration,
     /// For everything else.
-    pub ask: Duration,
+    pub short: Duration,
 }
 
 impl Default for Deadline {
     fn default() -> Deadline {
-        Deadline { change: Duration::from_secs(300), ask: Duration::from_secs(120) }
+        Deadline { long: Duration::from_secs(300), short: Duration::from_secs(120) }
     }
 }
 
@@ -28,8 +29,8 @@ impl Layer for Deadline {
         F: Future<Output = Result<T>> + Send,
     {
         let limit = match method {
-            Method::Submit | Method::Cancel => self.change,
-            Method::Held | Method::Read | Method::Presence | Method::Capabilities => self.ask,
+            Method::Submit | Method::Cancel | Method::Held => self.long,
+            Method::Read | Method::Presence | Method::Capabilities => self.short,
         };
         tokio::time::timeout(limit, call()).await.unwrap_or_else(|_| {
             let (call, seconds) = (method.name(), limit.as_secs());

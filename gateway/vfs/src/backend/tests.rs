@@ -129,11 +129,11 @@ async fn a_call_that_never_ends_fails_in_time() {
     let started = Instant::now();
     let error = read(&backend).await.unwrap_err();
     assert_eq!((error.kind(), error.is_passing()), (ErrorKind::Backend, false));
-    assert_eq!(started.elapsed(), Deadline::default().ask);
+    assert_eq!(started.elapsed(), Deadline::default().short);
     assert!(error.message().contains("read"), "{error}");
     let error = backend.submit(&endpoint(), delivery(1)).await.unwrap_err();
     assert!(error.message().contains("submit"), "{error}");
-    assert_eq!(started.elapsed(), Deadline::default().ask + Deadline::default().change);
+    assert_eq!(started.elapsed(), Deadline::default().short + Deadline::default().long);
 }
 
 #[tokio::test(start_paused = true)]
