@@ -99,7 +99,7 @@ fn a_look_elsewhere_does_not_wait_for_a_walk() {
     let gateway = Gateway::demo(&[tree.path()]);
     let client = gateway.endpoint(tree.path());
     let http = gateway.http();
-    for directory in ["", "walked", "walked/0/0", "walked/1/1", "walked/2/2"] {
+    for directory in ["", "walked", "walked/0/0"] {
         list(&http, &client, directory);
     }
     let walks = || {
@@ -108,7 +108,7 @@ fn a_look_elsewhere_does_not_wait_for_a_walk() {
         let works = works.as_array().unwrap().clone().into_iter();
         works.filter(|work| work["work"] == "list ahead of a walk" && work["ended"].is_null()).count()
     };
-    assert_eq!(walks(), 1, "a listing goes ahead of who lists one directory after another");
+    assert_eq!(walks(), 1, "a listing goes ahead of who goes down sooner than anybody can read");
     assert_eq!(list(&http, &client, "documents").len(), 2);
     assert_eq!(walks(), 1, "it was listed while the walk's listing runs");
 }
