@@ -148,6 +148,8 @@ impl EndpointEntry {
         {
             return Ok(seen.is_some_and(|seen| at.since(seen) <= self.patience(now, offline_after)));
         }
+        // Judged by when it was asked: an answer that is slow to come, or is asked for again, says nothing of a silent endpoint.
+        let asked = now;
         let presence = backend.presence(&self.endpoint.load().id).await?;
         let now = clock.now();
         if let (Some((at, Some(before))), Some(seen)) = (cached, presence.last_seen)
@@ -158,8 +160,12 @@ impl EndpointEntry {
             // It was not gone, so it may have waited for a token.
             self.bucket().doubt(now);
         }
-        *self.presence.lock().unwrap_or_else(PoisonError::into_inner) = Some((now, presence.last_seen));
-        Ok(presence.last_seen.is_some_and(|seen| now.since(seen) <= self.patience(now, offline_after)))
+        let mut known = self.presence.lock().unwrap_or_else(PoisonError::into_inner);
+        if known.is_none_or(|(at, _)| at <= asked) {
+            *known = Some((asked, presence.last_seen));
+        }
+        drop(known);
+        Ok(presence.last_seen.is_some_and(|seen| asked.since(seen) <= self.patience(now, offline_after)))
     }
 
     /// "offline (last seen …)", for people.
