@@ -1,7 +1,6 @@
 //! A piece of work under way that any number of callers wait for: single flight, progress, and the activity list.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -33,6 +32,8 @@ struct Interest {
     last: Instant,
     /// It is meant to go on whoever waits.
     kept: bool,
+    /// Somebody wants it: it is not only done behind everybody's back.
+    ever: bool,
 }
 
 /// A client that was told to come back does so within seconds. One that was not seen for so long has gone.
@@ -45,8 +46,6 @@ pub(crate) struct Flight {
     pub work: &'static str,
     pub principal: Arc<str>,
     pub started: Timestamp,
-    /// Somebody wants it: it is not only done behind everybody's back.
-    wanted: AtomicBool,
     interest: Mutex<Interest>,
     status: watch::Sender<Status>,
 }
@@ -59,9 +58,8 @@ impl Flight {
         principal: Arc<str>,
         started: Timestamp,
     ) -> Arc<Flight> {
-        let (wanted, status) = (AtomicBool::new(false), watch::Sender::new(Status::default()));
-        let interest = Mutex::new(Interest { waiting: 0, last: Instant::now(), kept: false });
-        Arc::new(Flight { endpoint, path, work, principal, started, wanted, interest, status })
+        let interest = Mutex::new(Interest { waiting: 0, last: Instant::now(), kept: false, ever: false });
+        Arc::new(Flight { endpoint, path, work, principal, started, interest, status: watch::Sender::default() })
     }
 
     pub(crate) fn has_ended(&self) -> bool {
@@ -70,8 +68,8 @@ impl Flight {
 
     /// Somebody wants it.
     pub(crate) fn want(&self) {
-        self.wanted.store(true, Ordering::Relaxed);
-        self.interest().last = Instant::now();
+        let mut interest = self.interest();
+        (interest.ever, interest.last) = (true, Instant::now());
     }
 
     /// It goes on whoever waits for it: somebody asked for it explicitly, or it is done behind everybody's back.
@@ -99,7 +97,7 @@ impl Flight {
 
     /// Whether anybody ever wanted it.
     pub(crate) fn is_wanted(&self) -> bool {
-        self.wanted.load(Ordering::Relaxed)
+        self.interest().ever
     }
 
     pub(crate) fn status(&self) -> watch::Receiver<Status> {

@@ -30,7 +30,7 @@ const FIRST_PAUSE: Duration = Duration::from_millis(200);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 /// A failure so long after the one before it begins another outage.
 const FORGOTTEN: Duration = Duration::from_secs(60);
-/// How often the news of a job that broke off are asked for again in a row.
+/// How often the news of a job that broke off are asked for again, in all: each time they begin anew.
 const WATCH_AGAIN: u32 = 5;
 
 impl Retry {

@@ -15,7 +15,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::flight::{EndOnDrop, Flight};
 use crate::node::{Identity, Node};
 use crate::path::EndpointPath;
-use crate::planner::{Wish, while_wanted};
+use crate::planner::{OnReturn, says_nothing, while_wanted};
 use crate::principal::{Call, Spend};
 use crate::store::{FileAsListed, ForReturn, Place};
 use crate::timestamp::Timestamp;
@@ -186,7 +186,8 @@ impl Inner {
     pub(super) async fn collect_on_return(self: &Arc<Self>, demand: &Demand, error: Error) -> Error {
         let Demand { entry, call, path, listed, limit, .. } = demand;
         let what = ForReturn { depth: 0, max_upload_bytes: *limit, lost: 0 };
-        self.on_return(entry, call, path, Spend::Collection { bytes: listed.size }, what, error).await
+        let spend = Spend::Collection { bytes: listed.size };
+        self.on_return(OnReturn { entry, call, path, spend, what }, error).await
     }
 
     /// Whether the file was brought by a flow that had waited for the return of the endpoint.
@@ -278,9 +279,7 @@ impl Inner {
             Cause::Denied => ErrorKind::Denied,
             Cause::Unsupported => ErrorKind::Unsupported,
             Cause::Absent | Cause::Unknown => {
-                if let Ok(listing) = self.demand_listing(&demand.directory, &demand.call, Wish::Fresh) {
-                    listing.keep();
-                }
+                let _joined = self.look_anew(&demand.directory, &demand.call);
                 ErrorKind::Uncollected
             }
         };
@@ -311,7 +310,7 @@ pub(super) async fn run(inner: Arc<Inner>, demand: Demand, flight: Arc<Flight>) 
         inner.walks.answered(export, principal, inner.clock.now());
     }
     if let Err(error) = &result {
-        if matches!(error.kind(), ErrorKind::Offline | ErrorKind::Later { .. }) {
+        if says_nothing(error) {
             tracing::debug!(path = %demand.path, %error, "not collected");
         } else {
             tracing::warn!(path = %demand.path, principal = demand.call.principal.name(), %error, "collection failed");

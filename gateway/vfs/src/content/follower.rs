@@ -34,7 +34,7 @@ impl Inner {
     /// The next step of the job; what it tells on the way is told on by `flight`. `others` wait for it too.
     ///
     /// # Errors
-    /// As [`Inner::next_event_for`], and `Backend` if the news break off.
+    /// As [`Inner::next_event`], and `Backend` if the news break off.
     pub(super) async fn next_step(
         &self,
         follower: &mut Follower<'_>,
@@ -44,7 +44,7 @@ impl Inner {
         let Follower { job, entry, events, start_by, heard } = follower;
         let flights: Vec<&Flight> = others.iter().copied().chain([flight]).collect();
         loop {
-            match self.next_event_for(&flights, events, job, entry, *start_by, *heard).await? {
+            match self.next_event(&flights, events, job, entry, *start_by, *heard).await? {
                 Some(JobEvent::Delivered) => flight.update(|status| status.delivered = true),
                 Some(JobEvent::Progress { bytes, .. }) => {
                     *heard |= bytes > 0;

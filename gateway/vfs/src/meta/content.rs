@@ -10,7 +10,6 @@ use crate::error::Result;
 use crate::freshness::Freshness;
 use crate::node::{Identity, Node};
 use crate::path::EndpointPath;
-use crate::planner::Wish;
 use crate::principal::Call;
 use crate::snapshot::Rows;
 use crate::store::{DirectoryKey, Place};
@@ -60,7 +59,7 @@ impl Inner {
             return Ok(());
         }
         if self.demand_uploads_anew(&of).await?.is_none() && matches!(of.place, Place::Endpoint(_)) {
-            self.demand_listing(&of, call, Wish::Fresh)?.keep();
+            self.look_anew(&of, call)?;
         }
         Ok(())
     }

@@ -14,7 +14,7 @@ use crate::backend::{Job, JobEvent, Limits, Outcome};
 use crate::error::{Error, Result};
 use crate::flight::{EndOnDrop, Flight};
 use crate::path::EndpointPath;
-use crate::principal::{Event, Spend};
+use crate::principal::Spend;
 use crate::store::DirectoryKey;
 use crate::tree::Directory;
 use crate::vfs::Inner;
@@ -192,11 +192,12 @@ impl Inner {
         let start_by = tokio::time::Instant::now() + self.settings.start_by;
         let mut rows = 0;
         let (mut heard, mut says_something) = (false, false);
+        let flights: [&Flight; 1] = [flight];
         loop {
             if self.has_stopped(base) {
                 return self.take_back(&job).await;
             }
-            let next = self.next_event(&mut events, &job, &base.entry, start_by, heard);
+            let next = self.next_event(&flights, &mut events, &job, &base.entry, start_by, heard);
             let Ok(event) = tokio::time::timeout(LOOK_EVERY, next).await else {
                 continue;
             };
@@ -249,12 +250,7 @@ impl Inner {
         tracing::info!(flow = %job.id, "the walk has stopped; its listing is cancelled");
         self.backend.cancel(job).await?;
         self.forget_job(job).await;
-        self.recorder.record(Event::FlowCancelled {
-            at: self.clock.now(),
-            endpoint: job.endpoint.client_id.clone(),
-            job: job.id.clone(),
-            reason: "the walk that it went ahead of has stopped".into(),
-        });
+        self.record_cancelled(job, "the walk that it went ahead of has stopped");
         Ok(())
     }
 }

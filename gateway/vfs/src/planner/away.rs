@@ -17,7 +17,7 @@ use crate::backend::{JobEvent, Limits, Work};
 use crate::error::{Error, ErrorKind, Result};
 use crate::flight::{EndOnDrop, Flight};
 use crate::path::EndpointPath;
-use crate::principal::{Call, Event, Principal, Protocol, Spend};
+use crate::principal::{Call, Principal, Protocol, Spend};
 use crate::store::{ForReturn, JobRecord};
 use crate::timestamp::Timestamp;
 use crate::tree::EndpointEntry;
@@ -34,6 +34,15 @@ pub(crate) struct Away {
 pub(crate) struct Waiting {
     flight: Arc<Flight>,
     until: Timestamp,
+}
+
+/// What is to be brought when an endpoint is back, and for whom.
+pub(crate) struct OnReturn<'a> {
+    pub entry: &'a Arc<EndpointEntry>,
+    pub call: &'a Call,
+    pub path: &'a EndpointPath,
+    pub spend: Spend,
+    pub what: ForReturn,
 }
 
 /// Flows that wait for one endpoint: a walk through what was cached of it must not leave it thousands of tasks.
@@ -139,22 +148,15 @@ impl Inner {
             _ => return error,
         };
         let what = ForReturn { depth, max_upload_bytes: 0, lost: 0 };
-        self.on_return(&demand.entry, &demand.call, &demand.path, Spend::Listing, what, error).await
+        let Demand { entry, call, path, .. } = demand;
+        self.on_return(OnReturn { entry, call, path, spend: Spend::Listing, what }, error).await
     }
 
     /// What is told of `path` of an endpoint that is away: as which flow it waits for the endpoint's return, if that is wished.
-    pub(crate) async fn on_return(
-        self: &Arc<Self>,
-        entry: &Arc<EndpointEntry>,
-        call: &Call,
-        path: &EndpointPath,
-        spend: Spend,
-        what: ForReturn,
-        error: Error,
-    ) -> Error {
-        let waits = match (self.away.of(path), self.settings.queue_offline) {
+    pub(crate) async fn on_return(self: &Arc<Self>, wanted: OnReturn<'_>, error: Error) -> Error {
+        let waits = match (self.away.of(wanted.path), self.settings.queue_offline) {
             (Some(waiting), _) => Ok(waiting),
-            (None, Some(time)) => self.wait_for_return(entry, call, path, spend, what, time).await,
+            (None, Some(time)) => self.wait_for_return(wanted, time).await,
             (None, None) => return error,
         };
         let more = match &waits {
@@ -171,15 +173,8 @@ impl Inner {
         Error::offline(format!("{}, {more}", error.message()))
     }
 
-    async fn wait_for_return(
-        self: &Arc<Self>,
-        entry: &Arc<EndpointEntry>,
-        call: &Call,
-        path: &EndpointPath,
-        spend: Spend,
-        what: ForReturn,
-        time: Duration,
-    ) -> Result<Waiting> {
+    async fn wait_for_return(self: &Arc<Self>, wanted: OnReturn<'_>, time: Duration) -> Result<Waiting> {
+        let OnReturn { entry, call, path, spend, what } = wanted;
         let (now, lists) = (self.clock.now(), spend == Spend::Listing);
         let made = || Waiting::new(path, lists, call.principal.name(), now.plus(time), now);
         let (waiting, is_new) = self.away.join(path, made)?;
@@ -274,12 +269,7 @@ impl Inner {
                 tracing::warn!(flow = %record.job.id, %error, "a flow whose end date is over could not be cancelled; trying again");
                 continue;
             }
-            self.recorder.record(Event::FlowCancelled {
-                at: self.clock.now(),
-                endpoint: record.job.endpoint.client_id.clone(),
-                job: record.job.id.clone(),
-                reason: "the endpoint did not come back before the end date".into(),
-            });
+            self.record_cancelled(&record.job, "the endpoint did not come back before the end date");
             return Err(Error::backend("the endpoint did not come back before the end date; the flow was cancelled"));
         }
     }

@@ -158,7 +158,7 @@ pub(super) async fn follow(
     loop {
         let event = match for_return {
             Some(_) => inner.next_event_on_return(&mut events, record, flight).await?,
-            None => inner.next_event_for(&[flight], &mut events, job, entry, start_by, heard).await?,
+            None => inner.next_event(&[flight], &mut events, job, entry, start_by, heard).await?,
         };
         let kept = match event {
             Some(JobEvent::Delivered) => {

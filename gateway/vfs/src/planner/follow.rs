@@ -47,7 +47,7 @@ impl Inner {
         let mut children = Children::new();
         let start_by = tokio::time::Instant::now() + self.settings.start_by;
         let outcome = loop {
-            let event = match self.next_event_for(&[flight], &mut events, job, &demand.entry, start_by, heard).await {
+            let event = match self.next_event(&[flight], &mut events, job, &demand.entry, start_by, heard).await {
                 Ok(event) => event,
                 Err(error) if says_nothing(&error) => return Err(error),
                 Err(error) => return Err(self.failed(demand, Some(job), Cause::Unknown, error.message()).await),
@@ -226,7 +226,7 @@ impl Inner {
 }
 
 /// Whether an error says nothing of the directory, only that nobody looked.
-pub(super) fn says_nothing(error: &Error) -> bool {
+pub(crate) fn says_nothing(error: &Error) -> bool {
     matches!(error.kind(), ErrorKind::Offline | ErrorKind::Later { .. })
 }
 

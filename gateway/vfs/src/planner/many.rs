@@ -42,7 +42,7 @@ impl Inner {
         while let Some(entry) = open.values().next().map(|item| item.demand.entry.clone()) {
             let event = {
                 let flights: Vec<&Flight> = open.values().map(|item| &*item.flight).collect();
-                self.next_event_for(&flights, &mut events, job, &entry, start_by, heard).await?
+                self.next_event(&flights, &mut events, job, &entry, start_by, heard).await?
             };
             let now = self.clock.now();
             match event {

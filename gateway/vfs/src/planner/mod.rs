@@ -14,8 +14,8 @@ mod queue;
 mod submit;
 mod walk;
 
-pub(crate) use away::Away;
-pub(crate) use follow::failure_error;
+pub(crate) use away::{Away, OnReturn};
+pub(crate) use follow::{failure_error, says_nothing};
 pub(crate) use patience::while_wanted;
 pub(crate) use queue::Queue;
 pub(crate) use walk::Walks;
@@ -104,6 +104,12 @@ impl Inner {
         Ok(flight)
     }
 
+    /// Lists `directory` anew whoever waits for it: something was found out that says its listing is old.
+    pub(crate) fn look_anew(self: &Arc<Self>, directory: &Arc<Directory>, call: &Call) -> Result<()> {
+        self.demand_listing(directory, call, Wish::Fresh)?.keep();
+        Ok(())
+    }
+
     /// Refreshes behind the caller's back, if the endpoint is there and the last attempt did not just fail.
     pub(crate) fn refresh_in_background(self: &Arc<Self>, directory: &Arc<Directory>, call: &Call) {
         let now = self.clock.now();
@@ -146,7 +152,7 @@ async fn run(inner: Arc<Inner>, demand: Demand, flight: Arc<Flight>) {
         result = Err(inner.listed_on_return(&demand, error.clone()).await);
     }
     if let Err(error) = &result {
-        if matches!(error.kind(), ErrorKind::Offline | ErrorKind::Later { .. }) {
+        if says_nothing(error) {
             tracing::debug!(path = %demand.path, %error, "not listed");
         } else {
             tracing::warn!(path = %demand.path, principal = demand.call.principal.name(), %error, "listing failed");

@@ -17,27 +17,14 @@ use crate::vfs::Inner;
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 impl Inner {
-    /// The next news of `job`; `None` at the end of the stream. `heard`: the endpoint has been heard of since it has the job.
+    /// The next news of `job`, for those who wait for `flights`; `None` at the end of the stream. `heard`: the endpoint has been heard of
+    /// since it has the job.
     ///
     /// # Errors
-    /// `Offline` if the endpoint went away before it was heard of, `Backend` if it did not take the job by `start_by` (D17). The job was
-    /// taken back then, so that the endpoint does not start old work days later.
+    /// `Offline` if the endpoint went away before it was heard of, `Backend` if it did not take the job by `start_by` (D17), `Later` if
+    /// nobody waits any more and the server still has the job. The job was taken back then, so that the endpoint does not start old work
+    /// days later.
     pub(crate) async fn next_event(
-        &self,
-        events: &mut BoxStream<'static, JobEvent>,
-        job: &Job,
-        entry: &EndpointEntry,
-        start_by: Instant,
-        heard: bool,
-    ) -> Result<Option<JobEvent>> {
-        self.next_event_for(&[], events, job, entry, start_by, heard).await
-    }
-
-    /// As [`Inner::next_event`], for those who wait for `flights`.
-    ///
-    /// # Errors
-    /// Also `Later` if nobody waits any more and the server still has the job: it was taken back.
-    pub(crate) async fn next_event_for(
         &self,
         flights: &[&Flight],
         events: &mut BoxStream<'static, JobEvent>,
@@ -89,6 +76,11 @@ impl Inner {
             Ok(()) => self.forget_job(job).await,
             Err(error) => tracing::warn!(flow = %job.id, %error, "a flow that was given up could not be cancelled"),
         }
+        self.record_cancelled(job, reason);
+    }
+
+    /// The ledger tells that a job was taken back, and why.
+    pub(crate) fn record_cancelled(&self, job: &Job, reason: &str) {
         self.recorder.record(Event::FlowCancelled {
             at: self.clock.now(),
             endpoint: job.endpoint.client_id.clone(),

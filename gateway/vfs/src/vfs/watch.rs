@@ -11,7 +11,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::flight::{Flight, Status};
 use crate::node::{Node, NodeKind};
 use crate::planner::Wish;
-use crate::principal::{Call, Event};
+use crate::principal::Call;
 use crate::store::{DirectoryKey, Place};
 
 /// News come at most so often.
@@ -53,12 +53,7 @@ impl Inner {
             entry.ok_or_else(|| Error::stale("the server does not know this endpoint any more"))?.endpoint().id.clone();
         let job = Job { endpoint, id: id.into() };
         self.backend.cancel(&job).await?;
-        self.recorder.record(Event::FlowCancelled {
-            at: self.clock.now(),
-            endpoint: job.endpoint.client_id.clone(),
-            job: job.id.clone(),
-            reason: format!("by {}", call.principal.name()).into(),
-        });
+        self.record_cancelled(&job, &format!("by {}", call.principal.name()));
         self.away.taken_back(id, call.principal.name());
         Ok(())
     }

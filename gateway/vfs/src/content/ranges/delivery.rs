@@ -10,7 +10,7 @@ use super::super::update_file;
 use crate::backend::{Cause, Complaint, Failure, Fetched, Job, Limits, Outcome, Work};
 use crate::error::{Error, ErrorKind, Result};
 use crate::flight::Flight;
-use crate::planner::{Wish, while_wanted};
+use crate::planner::while_wanted;
 use crate::principal::Spend;
 use crate::store::{CHUNK_BYTES, HeldRange, InRanges};
 use crate::vfs::Inner;
@@ -125,9 +125,7 @@ impl Inner {
 
     /// The file is not any more what the version was: a new listing gives its readers a new version.
     pub(in super::super) fn changed(self: &Arc<Self>, demand: &Demand) -> Error {
-        if let Ok(listing) = self.demand_listing(&demand.directory, &demand.call, Wish::Fresh) {
-            listing.keep();
-        }
+        let _joined = self.look_anew(&demand.directory, &demand.call);
         Error::new(
             ErrorKind::Changed,
             format!(
