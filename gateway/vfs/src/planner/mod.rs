@@ -25,6 +25,7 @@ use std::time::Duration;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::flight::{EndOnDrop, Flight};
+use crate::freshness::Visit;
 use crate::path::EndpointPath;
 use crate::principal::{Call, Spend};
 use crate::store::Place;
@@ -193,10 +194,7 @@ impl Inner {
         if !online {
             return Err(demand.entry.offline_error());
         }
-        if first
-            && self.came_back(&demand.entry, &demand.path, flight).await
-            && demand.directory.state().listing.is_some()
-        {
+        if first && self.came_back(&demand.entry, &demand.path, flight).await && self.is_recent(&demand.directory) {
             return Ok(());
         }
         let ahead = if first { self.ahead_of(demand, walk).await } else { None };
@@ -240,6 +238,12 @@ impl Inner {
                 End::Lost => return Err(self.lost(demand).await),
             }
         }
+    }
+
+    /// Whether the directory has a listing that is not too old to be shown to whoever can have a new one.
+    fn is_recent(&self, directory: &Directory) -> bool {
+        let age = directory.state().listing.as_ref().map(|listing| self.clock.now().since(listing.observation.seen));
+        age.is_some_and(|age| self.settings.freshness.visit(age) != Visit::Wait)
     }
 
     fn class_of(&self, demand: &Demand) -> Class {

@@ -304,3 +304,20 @@ async fn what_is_cached_of_it_is_served_and_starts_nothing() {
     assert_eq!(stage.vfs.list(&etc, &call()).await.unwrap().len(), 4, "however old");
     assert_eq!((stage.backend.listings(), stage.waiting()), (before, 0));
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_the_return_brought_is_not_shown_to_whoever_can_have_a_new_listing_when_it_is_a_day_old() {
+    let stage = stage().await;
+    let ssh = stage.node("etc/ssh").await;
+    stage.backend.set_latency(SOON);
+    stage.refused(&ssh).await;
+    stage.comes_back();
+    tokio::time::sleep(SOON / 2).await;
+    // As after a suspension: the endpoint ran it long ago, and its news are heard only now.
+    stage.backend.add_file(CLIENT, "auto", &["etc", "ssh", "later"], "x");
+    tokio::time::advance(2 * A_DAY).await;
+    let patient = Call { hold: Duration::from_secs(60), ..call() };
+    let listing = stage.vfs.list(&ssh, &patient).await.unwrap();
+    let names: Vec<_> = (0..listing.len()).map(|at| listing.name(at, vfs::Profile::Posix).into_owned()).collect();
+    assert!(names.iter().any(|name| name == "later"), "{names:?}");
+}

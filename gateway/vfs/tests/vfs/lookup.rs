@@ -1,9 +1,12 @@
 //! Look-ups: "absent" only when proven (D35).
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use vfs::testing::{FakeBackend, FakeEntry, call, vfs};
-use vfs::{ErrorKind, FileType, NodeKind, System};
+use vfs::backend::{Layer, Layered, Method};
+use vfs::testing::{FakeBackend, FakeEntry, MemoryStore, call, vfs, vfs_through};
+use vfs::{Call, ErrorKind, FileType, NodeKind, Settings, System};
 
 use crate::{CLIENT, find, fixture, know, names, path};
 
@@ -24,6 +27,40 @@ async fn a_miss_in_a_stale_listing_looks_again_before_it_says_absent() {
     backend.add_file(CLIENT, "auto", &["etc", "shadow"], "root:!\n");
     tokio::time::advance(Duration::from_secs(600)).await;
     assert_eq!(vfs.lookup(&etc, "shadow", &call()).await.unwrap().node.kind, NodeKind::File);
+}
+
+/// From some time on the server's answers about presence come late.
+struct SlowPresence(Arc<AtomicBool>);
+
+impl Layer for SlowPresence {
+    async fn around<T, F>(&self, method: Method, ask: impl Fn() -> F + Send + Sync) -> vfs::Result<T>
+    where
+        T: Send,
+        F: Future<Output = vfs::Result<T>> + Send,
+    {
+        let answer = ask().await;
+        if method == Method::Presence && self.0.load(Ordering::Relaxed) {
+            tokio::time::sleep(Duration::from_secs(20)).await;
+        }
+        answer
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_is_slow_to_tell_of_an_endpoint_makes_nothing_absent() {
+    let backend = crate::backend();
+    let slow = Arc::new(AtomicBool::new(false));
+    let layers = Layered::over(backend.clone(), SlowPresence(slow.clone()));
+    let vfs = vfs_through(layers, &backend, &Arc::<MemoryStore>::default(), Settings::default());
+    know(&vfs).await;
+    names(&vfs, &path("etc")).await.unwrap();
+    let etc = find(&vfs, &path("etc")).await.unwrap().node;
+    backend.add_file(CLIENT, "auto", &["etc", "shadow"], "root:!\n");
+    tokio::time::advance(Duration::from_secs(600)).await;
+    slow.store(true, Ordering::Relaxed);
+    let patient = Call { hold: Duration::from_secs(600), ..call() };
+    let found = vfs.lookup(&etc, "shadow", &patient).await;
+    assert_eq!(found.unwrap().node.kind, NodeKind::File);
 }
 
 #[tokio::test(start_paused = true)]
