@@ -16,7 +16,7 @@ use crate::naive::naive;
 use crate::report::{Report, median, time};
 use crate::support::gateway::url_path;
 
-const SEEDS: u64 = 5;
+const SEEDS: std::ops::RangeInclusive<u64> = 1..=5;
 const CLICKS: usize = 50;
 const EVERY: Duration = Duration::from_secs(5);
 /// A longer wait than this is felt as one.
@@ -30,19 +30,19 @@ pub fn measure(report: &mut Report) {
         return report.skip("a person", "there is no Windows machine here");
     }
     let hostname = |seed: u64| format!("desk-{seed}");
-    let twin = Server::start((0..SEEDS).map(|seed| windows(&hostname(seed), Timing::instant())).collect(), false);
-    let ways: Vec<Vec<Vec<String>>> = (0..SEEDS).map(|seed| Planner::new(&twin, &hostname(seed), seed).way()).collect();
+    let twin = Server::start(SEEDS.map(|seed| windows(&hostname(seed), Timing::instant())).collect(), false);
+    let ways: Vec<Vec<Vec<String>>> = SEEDS.map(|seed| Planner::new(&twin, &hostname(seed), seed).way()).collect();
     drop(twin);
-    let machines = (0..SEEDS).map(|seed| windows(&hostname(seed), Timing::measured()));
+    let machines = SEEDS.map(|seed| windows(&hostname(seed), Timing::measured()));
     let deployment = Deployment::start(machines.collect(), false);
     let persons: Vec<Vec<Click>> = std::thread::scope(|scope| {
-        let persons = ways.iter().zip(0..).map(|(way, seed)| {
+        let persons = ways.iter().zip(SEEDS).map(|(way, seed)| {
             let (deployment, hostname) = (&deployment, hostname(seed));
             scope.spawn(move || click(deployment, &hostname, way))
         });
         persons.collect::<Vec<_>>().into_iter().map(|person| person.join().unwrap()).collect()
     });
-    for (seed, clicks) in persons.iter().enumerate() {
+    for (seed, clicks) in SEEDS.zip(&persons) {
         eprintln!("flows: the clicks of person {seed}");
         for click in clicks {
             eprintln!("  {:>8}  {:>5} names  {}", time(click.took), click.names, click.path);
@@ -51,7 +51,7 @@ pub fn measure(report: &mut Report) {
     let times: Vec<Duration> = persons.iter().flatten().map(|click| click.took).collect();
     let (stalls, worst) =
         (times.iter().filter(|time| **time > STALL).count(), times.iter().max().copied().unwrap_or_default());
-    let spent: Vec<Spent> = (0..SEEDS).map(|seed| deployment.server.spent(&hostname(seed))).collect();
+    let spent: Vec<Spent> = SEEDS.map(|seed| deployment.server.spent(&hostname(seed))).collect();
     let each =
         |of: fn(&Spent) -> u64| spent.iter().map(of).map(|count| count.to_string()).collect::<Vec<_>>().join(", ");
     let (rows, shown) = (
@@ -59,7 +59,7 @@ pub fn measure(report: &mut Report) {
         persons.iter().flatten().map(|click| click.names).sum::<usize>(),
     );
     report.row(
-        format!("a person: {CLICKS} clicks, one every {} s; {SEEDS} persons", EVERY.as_secs()),
+        format!("a person: {CLICKS} clicks, one every {} s; {} persons", EVERY.as_secs(), persons.len()),
         format!(
             "median {}, worst {}, {stalls} of {} over {}; flows {}; deliveries {}; {:.1} rows listed per row shown",
             time(median(&times)),
@@ -85,7 +85,7 @@ struct Click {
 fn click(deployment: &Deployment, hostname: &str, way: &[Vec<String>]) -> Vec<Click> {
     let (client, http) = (deployment.client(hostname), deployment.gateway.http());
     let started = Instant::now();
-    let clicks = way.iter().zip(0..).map(|(place, number)| {
+    let clicks = way.iter().zip(SEEDS).map(|(place, number)| {
         // A stall makes him late, not quicker.
         std::thread::sleep((started + EVERY * number).saturating_duration_since(Instant::now()));
         let path = place.join("/");

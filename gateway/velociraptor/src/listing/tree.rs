@@ -105,6 +105,11 @@ impl Tree {
         self.next_stats_row
     }
 
+    /// Whether any directory has been given out.
+    pub(crate) fn gave(&self) -> bool {
+        !self.given.is_empty()
+    }
+
     /// Whether the directory that was asked for has been given out.
     pub(crate) fn root_listed(&self) -> bool {
         self.given.contains(&self.root)

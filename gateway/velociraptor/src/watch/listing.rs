@@ -45,6 +45,15 @@ impl Reader {
         }
     }
 
+    /// Whether any directory was told.
+    pub(super) fn has_told(&self) -> bool {
+        match self {
+            Reader::Tree { tree, .. } => tree.gave(),
+            // Who asked for many at once waits for all of them.
+            Reader::Many { many, .. } => many.next_row() > 0,
+        }
+    }
+
     /// Reads what is there of a flow that still runs; the number of rows read so far.
     pub(super) async fn read_early(&mut self, watcher: &Watcher, state: &FlowState) -> CallResult<u64> {
         self.read(watcher, state, false).await?;

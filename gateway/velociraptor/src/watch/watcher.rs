@@ -16,8 +16,10 @@ use crate::server::{CallError, CallResult};
 
 /// A small flow is over before reading its rows early pays.
 const READ_EARLY_AFTER: Duration = Duration::from_secs(1);
-/// Pause between looks for the first rows.
-const FIRST_ROWS_PAUSE: Duration = Duration::from_millis(400);
+/// Pause between looks for the first directory: somebody waits for it.
+const FIRST_DIRECTORY_PAUSE: Duration = Duration::from_millis(200);
+/// Pause between looks for the next ones: a walker goes through what came in less.
+const NEXT_DIRECTORIES_PAUSE: Duration = Duration::from_millis(500);
 /// Pause between looks at the bytes of an upload.
 const PROBE_PAUSE: Duration = Duration::from_secs(1);
 /// Longest pause while the server cannot be reached.
@@ -102,17 +104,18 @@ impl Watcher {
         let mut probe = self.task.single_file().map(|file| Probe::new(file, &self.job.id));
         let mut next_probe = begun + READ_EARLY_AFTER;
         let mut ask_now = !started_here;
-        let mut rows_read = 0;
         loop {
             let mut wait = patience(begun.elapsed(), expected.stream().up, delivered.is_some(), failures);
-            if reader.is_some()
-                && rows_read == 0
+            if let Some(reader) = &reader
                 && failures == 0
                 && let Some(since) = delivered
             {
-                // Somebody waits for the first directory: the first look is not put off, and the next ones follow quickly.
                 let first_look = READ_EARLY_AFTER.saturating_sub(since.elapsed());
-                wait = wait.min(if first_look.is_zero() { FIRST_ROWS_PAUSE } else { first_look });
+                wait = wait.min(match first_look.is_zero() {
+                    false => first_look,
+                    true if reader.has_told() => NEXT_DIRECTORIES_PAUSE,
+                    true => FIRST_DIRECTORY_PAUSE,
+                });
             }
             let state = if ask_now { None } else { expected.wait(wait).await };
             ask_now = false;
@@ -163,10 +166,7 @@ impl Watcher {
             let mut rows = state.rows;
             if let Some(reader) = &mut reader {
                 match reader.read_early(self, &state).await {
-                    Ok(read) => {
-                        rows_read = read;
-                        rows = rows.max(read);
-                    }
+                    Ok(read) => rows = rows.max(read),
                     Err(error) => tracing::debug!(flow = %self.job.id, %error, "rows could not be read early"),
                 }
             }

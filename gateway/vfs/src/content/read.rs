@@ -5,6 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::chunks::chunk_count;
+use super::together::SMALL;
 use super::{Current, Held, attributes, held_attributes};
 use crate::attributes::{Attributes, file_system_id, listed_version};
 use crate::error::{Error, ErrorKind, Result};
@@ -87,7 +88,7 @@ impl Inner {
         let directory = self.tree.resolve_key(DirectoryKey { export: node.export, own: node.parent }).await?;
         let loaded = self.tree.load(&directory).await?.ok_or_else(gone)?;
         let entry = loaded.snapshot.by_identity(node.own);
-        for round in 0..ROUNDS {
+        for _ in 0..ROUNDS {
             let source = match source(&directory, entry.as_ref(), node) {
                 Ok(source) => source,
                 // It left the listing while it is being collected: what comes is its content (D5).
@@ -105,8 +106,8 @@ impl Inner {
                 (Source::Held(held), attributes) => {
                     let mut missing = pieces(held.size(), offset, length).map(|piece| piece.chunk);
                     if missing.all(|chunk| held.locate(chunk).is_some()) {
-                        if round == 0 {
-                            self.readers.goes_on(&directory, call, self.clock.now());
+                        if held.size() <= SMALL {
+                            self.reads_on(&directory, node, call);
                         }
                         return self.read_held(&directory, node, &held, attributes, (offset, length), call).await;
                     }

@@ -3,10 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::StreamExt as _;
 use vfs::testing::{FakeBackend, vfs};
 use vfs::{ErrorKind, Vfs};
 
-use crate::{CLIENT, backend, content, know, names, path};
+use crate::{CLIENT, backend, content, find, know, names, path};
 
 /// `/many` with 300 small files and one large one; collecting takes a second.
 async fn many(fetch_many: bool) -> (Arc<FakeBackend>, Vfs) {
@@ -15,6 +16,9 @@ async fn many(fetch_many: bool) -> (Arc<FakeBackend>, Vfs) {
         backend.add_file(CLIENT, "auto", &["many", &format!("{number:03}")], format!("content {number}"));
     }
     backend.add_file(CLIENT, "auto", &["many", "large"], vec![7; 3 << 20]);
+    for number in 0..6 {
+        backend.add_directory(CLIENT, "auto", &[&format!("other {number}")]);
+    }
     backend.set_latency(Duration::from_secs(1));
     backend.set_fetch_many(fetch_many);
     let vfs = vfs(&backend);
@@ -44,6 +48,75 @@ async fn the_order_in_which_a_program_reads_does_not_matter() {
         read(&vfs, (number * 101 + 37) % 300).await;
     }
     assert!(backend.fetches() <= 6, "{} jobs", backend.fetches());
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_reads_in_the_order_of_a_listing_or_of_file_ids_needs_two_files_to_be_seen() {
+    let (backend, vfs) = many(true).await;
+    let mut by_file_id = Vec::new();
+    for number in 0..300 {
+        let node = find(&vfs, &path(&format!("many/{number:03}"))).await.unwrap().node;
+        by_file_id.push((node.file_id(), number));
+    }
+    by_file_id.sort_unstable();
+    for (_, number) in &by_file_id {
+        read(&vfs, *number).await;
+    }
+    assert!(backend.fetches() <= 3, "{} jobs", backend.fetches());
+    let (backend, vfs) = many(true).await;
+    for number in 0..300 {
+        read(&vfs, number).await;
+    }
+    assert!(backend.fetches() <= 3, "{} jobs", backend.fetches());
+}
+
+#[tokio::test(start_paused = true)]
+async fn two_files_that_are_no_neighbours_bring_no_others() {
+    let (backend, vfs) = many(true).await;
+    let mut by_file_id = Vec::new();
+    for number in [10, 40, 70] {
+        let node = find(&vfs, &path(&format!("many/{number:03}"))).await.unwrap().node;
+        by_file_id.push((node.file_id(), number));
+    }
+    by_file_id.sort_unstable();
+    read(&vfs, by_file_id[2].1).await;
+    read(&vfs, by_file_id[0].1).await;
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    read(&vfs, 11).await;
+    assert_eq!(backend.fetches(), 3, "nothing came along");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_comes_next_leaves_before_the_reader_is_through_with_what_came() {
+    let (backend, vfs) = many(true).await;
+    for number in 0..100 {
+        read(&vfs, number).await;
+    }
+    assert_eq!(backend.fetches(), 3, "one alone, the first window, and the next one ahead of the reader");
+    tokio::time::sleep(Duration::from_millis(900)).await;
+    read(&vfs, 100).await;
+    tokio::time::sleep(Duration::from_millis(900)).await;
+    let before = tokio::time::Instant::now();
+    for number in 101..300 {
+        read(&vfs, number).await;
+    }
+    assert!(before.elapsed() < Duration::from_millis(100), "all of it was here: {:?}", before.elapsed());
+    assert_eq!(backend.fetches(), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_leaves_ahead_of_a_reader_when_the_endpoint_takes_few_more() {
+    let (backend, vfs) = many(true).await;
+    for number in 0..6 {
+        let other = find(&vfs, &path(&format!("other {number}"))).await.unwrap().node;
+        let news: Vec<vfs::Progress> = vfs.refresh(&other, 0, &vfs::testing::call()).collect().await;
+        assert!(matches!(news.last(), Some(vfs::Progress::Done { .. })), "{news:?}");
+        tokio::time::sleep(Duration::from_secs(2)).await;
+    }
+    for number in 0..100 {
+        read(&vfs, number).await;
+    }
+    assert_eq!(backend.fetches(), 2);
 }
 
 #[tokio::test(start_paused = true)]
@@ -120,8 +193,8 @@ async fn tree(directories: usize) -> (Arc<FakeBackend>, Vfs) {
     backend.set_fetch_many(true);
     let vfs = vfs(&backend);
     know(&vfs).await;
-    let root = crate::find(&vfs, &path("tree")).await.unwrap().node;
-    let news: Vec<vfs::Progress> = futures_util::StreamExt::collect(vfs.refresh(&root, 9, &vfs::testing::call())).await;
+    let root = find(&vfs, &path("tree")).await.unwrap().node;
+    let news: Vec<vfs::Progress> = vfs.refresh(&root, 9, &vfs::testing::call()).collect().await;
     assert!(matches!(news.last(), Some(vfs::Progress::Done { .. })), "{news:?}");
     (backend, vfs)
 }
@@ -166,14 +239,14 @@ async fn files_that_belong_together_are_collected_together_whoever_opens_which()
         let fetches = backend.fetches();
         let mut sets = Vec::new();
         for name in set {
-            let node = crate::find(&vfs, &path(&format!("profile/{name}"))).await.unwrap().node;
+            let node = find(&vfs, &path(&format!("profile/{name}"))).await.unwrap().node;
             let bytes = content(&vfs, &path(&format!("profile/{name}"))).await.unwrap();
             assert_eq!(bytes, format!("content of {name}").into_bytes());
             sets.push(vfs.provenance(&node).await.unwrap()["copies"][0]["set"].clone());
         }
         assert_eq!(backend.fetches(), fetches, "all were here");
         assert!(sets[0].is_string() && sets.iter().all(|set| *set == sets[0]), "{sets:?}");
-        let other = crate::find(&vfs, &path("profile/other.dat")).await.unwrap().attributes;
+        let other = find(&vfs, &path("profile/other.dat")).await.unwrap().attributes;
         assert!(!other.collected, "what does not belong to it stays where it is");
     }
 }

@@ -1,6 +1,7 @@
 //! Files that leave in one delivery: those that make sense only together (D10), and the small ones of a directory or tree that a program
 //! reads one after another (`cp -r`, `grep -r`). Never on a mere listing.
 
+mod order;
 mod others;
 mod readers;
 
@@ -17,17 +18,20 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::flight::{EndOnDrop, Flight};
 use crate::node::Node;
 use crate::planner::while_wanted;
-use crate::principal::Spend;
+use crate::principal::{Call, Spend};
+use crate::tree::Directory;
 use crate::vfs::Inner;
 use others::{BYTES, Choice, is_held};
 pub(crate) use readers::Readers;
 
 /// A small file.
-const SMALL: u64 = 1 << 20;
+pub(super) const SMALL: u64 = 1 << 20;
 /// Where each file is a flow of its own, so many leave together: they count as flows, and the endpoint takes so many at once.
 const MOST_FLOWS: usize = 16;
 /// Flows of their own leave together only while the endpoint is believed to take them (D30).
 const TOKENS: f64 = 2.0;
+/// What nobody waits for yet leaves as many for those who do.
+const TOKENS_AHEAD: f64 = 4.0;
 /// Companions of one file.
 const COMPANIONS: usize = 64;
 /// Time on the endpoint.
@@ -44,11 +48,10 @@ struct Member {
 }
 
 impl Member {
-    /// Nobody waits for any of those that were to come together.
-    fn give_up(self, error: &Error) {
+    fn end(&self, result: Result<()>) {
         let Node { own, version, .. } = self.demand.node;
+        self.flight.end(result);
         self.demand.directory.end_collection((own, version));
-        self.flight.end(Err(error.clone()));
     }
 }
 
@@ -58,12 +61,18 @@ impl Inner {
         let reads_on = !demand.call.explicit && demand.listed.size <= SMALL;
         let Demand { directory, path, call, .. } = demand;
         let window = if reads_on {
-            self.readers.begin(directory, path, call, self.clock.now(), |left| self.has_all_small_files(left))
+            let file = (&**directory, &demand.node);
+            self.readers.begin(file, path, call, self.clock.now(), |left| self.has_all_small_files(left))
         } else {
             readers::Window::default()
         };
         let result = match self.choose_company(demand, &window).await {
-            Ok(members) if !members.is_empty() => self.collect_together(demand, flight, members).await,
+            Ok(members) if !members.is_empty() => {
+                if window.files > 0 {
+                    self.readers.sent(directory, call, members.len() + 1);
+                }
+                self.collect_together(demand, flight, members).await
+            }
             Ok(_) => None,
             Err(error) => {
                 tracing::warn!(path = %demand.path, %error, "what should come along could not be told; the file goes alone");
@@ -78,6 +87,44 @@ impl Inner {
             self.readers.end(directory, call, self.clock.now());
         }
         result
+    }
+
+    /// Notes that somebody reads a file that is here. Halfway through what came for him, what he is expected to open after it leaves:
+    /// he would wait for a whole delivery otherwise.
+    pub(super) fn reads_on(self: &Arc<Self>, directory: &Arc<Directory>, node: &Node, call: &Call) {
+        let Some(window) = self.readers.goes_on(directory, node, call, self.clock.now()) else { return };
+        let (inner, directory, node, call) = (self.clone(), directory.clone(), *node, call.clone());
+        tokio::spawn(async move {
+            if let Err(error) = inner.collect_next(&directory, &node, &call, &window).await {
+                tracing::debug!(%error, "what a reader is expected to open next is left until he opens it");
+            }
+        });
+    }
+
+    /// Collects what the reader of `node` is expected to open after what has left for him.
+    async fn collect_next(
+        self: &Arc<Self>,
+        directory: &Arc<Directory>,
+        node: &Node,
+        call: &Call,
+        window: &readers::Window,
+    ) -> Result<()> {
+        let demand = self.demand_of(directory, node, call).await?;
+        let fetch_many = self.backend.capabilities(&demand.path.endpoint).await?.fetch_many;
+        if !fetch_many || demand.entry.tokens(self.clock.now()) < TOKENS_AHEAD {
+            return Ok(());
+        }
+        let mut members = self.choose_company(&demand, window).await?.into_iter();
+        let Some(first) = members.next() else { return Ok(()) };
+        self.readers.sent(directory, call, members.len() + 1);
+        self.activities.add(first.flight.clone());
+        self.readers.ask(directory, call);
+        match self.collect_together(&first.demand, &first.flight, members.collect()).await {
+            Some(result) => first.end(result),
+            None => self.alone(first),
+        }
+        self.readers.end(directory, call, self.clock.now());
+        Ok(())
     }
 
     /// The files that come along.
@@ -118,7 +165,7 @@ impl Inner {
         let mut own = None;
         if let Err(error) = self.fetch_together(demand, flight, &members, &mut own).await {
             if matches!(error.kind(), ErrorKind::Later { .. }) {
-                members.into_iter().for_each(|member| member.give_up(&error));
+                members.iter().for_each(|member| member.end(Err(error.clone())));
                 return Some(Err(error));
             }
             tracing::warn!(path = %demand.path, %error, "files could not be collected together; those that somebody waits for go alone");
@@ -182,9 +229,7 @@ impl Inner {
             flight.end(taken.clone());
             *own = Some(taken);
         } else if let Some(member) = members.iter().find(|member| member.demand.path == fetched.file) {
-            let taken = self.take(&member.demand, fetched, set.filter(|_| member.is_companion)).await;
-            member.flight.end(taken);
-            member.demand.directory.end_collection((member.demand.node.own, member.demand.node.version));
+            member.end(self.take(&member.demand, fetched, set.filter(|_| member.is_companion)).await);
         }
     }
 

@@ -1,9 +1,10 @@
-//! Which files come along: those of the directory in the order of its listing, then those of the directories after it.
+//! Which files come along: those of the directory in the order in which its reader goes, then those of the directories after it.
 
 use std::sync::Arc;
 
 use super::super::as_listed;
 use super::super::collect::Demand;
+use super::order::{self, Order};
 use super::readers::Window;
 use super::{Member, SMALL};
 use crate::attributes::{FileType, listed_version};
@@ -75,8 +76,7 @@ impl Inner {
     ) -> Result<()> {
         let (directory, Some(path)) = (&demand.directory, demand.path.parent()) else { return Ok(()) };
         let Some(loaded) = self.tree.load(directory).await? else { return Ok(()) };
-        let from = loaded.snapshot.by_identity(demand.node.own).map_or(0, |entry| entry.ordinal);
-        let ordinals = (from + 1..loaded.snapshot.len()).chain(0..from);
+        let ordinals = order::after(&loaded.snapshot, &demand.node, window.order.unwrap_or(Order::Listed)).into_iter();
         self.choose(demand, (directory, &path), &loaded, ordinals, choice).await;
         match &window.below {
             Some(below) => self.choose_after(demand, below, choice).await,

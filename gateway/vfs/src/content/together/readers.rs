@@ -4,6 +4,8 @@ use std::collections::VecDeque;
 
 use dashmap::DashMap;
 
+use super::order::{self, Order};
+use crate::node::{Identity, Node};
 use crate::pace::Pace;
 use crate::path::EndpointPath;
 use crate::principal::Call;
@@ -11,12 +13,12 @@ use crate::store::DirectoryKey;
 use crate::timestamp::Timestamp;
 use crate::tree::Directory;
 
-/// So many files of a directory in a row, then its others come along.
+/// So many files of a directory in a row, then its others come along; two if the second is the one after the first and comes at once.
 const IN_A_ROW: u32 = 3;
 /// So many directories in a row whose small files were all read, then those of the next ones come along.
 const DIRECTORIES_IN_A_ROW: u32 = 2;
 /// Files that leave together at first, and at most; each time so many times as many.
-const FIRST: usize = 64;
+const FIRST: usize = 128;
 const GROWTH: usize = 8;
 const MOST: usize = 512;
 /// Directories remembered of each reader.
@@ -37,7 +39,13 @@ struct Reader {
     complete: u32,
     /// The directories where he was, the present one last.
     trail: VecDeque<(DirectoryKey, EndpointPath)>,
+    /// The file that he read last, and the order in which he seems to read.
+    last: Option<Identity>,
+    order: Option<Order>,
     window: usize,
+    /// Files of the last delivery, and those that he read since it left.
+    sent: usize,
+    read: usize,
 }
 
 /// What should come along.
@@ -45,6 +53,8 @@ struct Reader {
 pub(super) struct Window {
     /// So many files, the one that was opened among them.
     pub files: usize,
+    /// In the order in which he reads, if one is seen.
+    pub order: Option<Order>,
     /// He reads a tree: those of the directories after this one too, below this place.
     pub below: Option<EndpointPath>,
 }
@@ -54,11 +64,11 @@ fn key(directory: &Directory, call: &Call) -> (u64, u64) {
 }
 
 impl Readers {
-    /// Notes that the small file at `path` is to be collected for a reader; what should come along. `is_complete` says whether all small
-    /// files of a directory are here.
+    /// Notes that the small file `node` at `path` is to be collected for a reader; what should come along. `is_complete` says whether all
+    /// small files of a directory are here.
     pub(super) fn begin(
         &self,
-        directory: &Directory,
+        (directory, node): (&Directory, &Node),
         path: &EndpointPath,
         call: &Call,
         now: Timestamp,
@@ -67,20 +77,35 @@ impl Readers {
         if self.readers.len() > READERS_KEPT {
             self.readers.retain(|_, reader| reader.pace.goes_on(now));
         }
-        let fresh = || Reader { pace: Pace::new(now), files: 0, complete: 0, trail: VecDeque::new(), window: 0 };
-        let mut reader = self.readers.entry(key(directory, call)).or_insert_with(fresh);
+        let mut reader = self.readers.entry(key(directory, call)).or_insert_with(|| Reader::new(Pace::new(now)));
         if !reader.pace.goes_on(now) {
-            *reader = Reader { pace: reader.pace, ..fresh() };
+            *reader = Reader::new(reader.pace);
         }
+        let at_once = reader.pace.goes_on_at_once(now);
         reader.pace.ask();
         reader.comes_to(directory.key(), path, is_complete);
         reader.files += 1;
+        reader.comes_after_last(directory, node);
         let reads_tree = reader.complete >= DIRECTORIES_IN_A_ROW;
-        if reader.files < IN_A_ROW && !reads_tree {
+        let reads_on = reader.files >= IN_A_ROW || reader.files > 1 && at_once && reader.order.is_some();
+        if !reads_on && !reads_tree {
             return Window::default();
         }
-        reader.window = (reader.window * GROWTH).clamp(FIRST, MOST);
-        Window { files: reader.window, below: if reads_tree { reader.common() } else { None } }
+        reader.next_window()
+    }
+
+    /// Notes that something is on its way to him before he asks.
+    pub(super) fn ask(&self, directory: &Directory, call: &Call) {
+        if let Some(mut reader) = self.readers.get_mut(&key(directory, call)) {
+            reader.pace.ask();
+        }
+    }
+
+    /// Notes that so many files leave together for him.
+    pub(super) fn sent(&self, directory: &Directory, call: &Call, files: usize) {
+        if let Some(mut reader) = self.readers.get_mut(&key(directory, call)) {
+            (reader.sent, reader.read) = (files, 0);
+        }
     }
 
     /// Notes that he got it, or not.
@@ -90,18 +115,48 @@ impl Readers {
         }
     }
 
-    /// Notes that a reader got a file that was here already: he is still at it.
-    pub(crate) fn goes_on(&self, directory: &Directory, call: &Call, now: Timestamp) {
+    /// Notes that a reader got a file that was brought before; what should leave now, so that he finds it when he is through with what came.
+    pub(super) fn goes_on(&self, directory: &Directory, node: &Node, call: &Call, now: Timestamp) -> Option<Window> {
         if self.readers.is_empty() {
-            return;
+            return None;
         }
-        if let Some(mut reader) = self.readers.get_mut(&key(directory, call)) {
-            reader.pace.answer_at_once(now);
+        let mut reader = self.readers.get_mut(&key(directory, call))?;
+        reader.pace.answer_at_once(now);
+        if !reader.pace.goes_on(now) || reader.last == Some(node.own) {
+            return None;
         }
+        reader.last = Some(node.own);
+        reader.read += 1;
+        (reader.sent > 0 && reader.read * 2 >= reader.sent).then(|| {
+            reader.sent = 0;
+            reader.next_window()
+        })
     }
 }
 
 impl Reader {
+    fn new(pace: Pace) -> Reader {
+        let (files, complete, window, sent, read) = (0, 0, 0, 0, 0);
+        Reader { pace, files, complete, trail: VecDeque::new(), last: None, order: None, window, sent, read }
+    }
+
+    /// Notes the file, and in which order it is the next one.
+    fn comes_after_last(&mut self, directory: &Directory, node: &Node) {
+        if self.files > 1
+            && self.order.is_none()
+            && let (Some(last), Some(loaded)) = (self.last, directory.loaded())
+        {
+            self.order = order::of_neighbours(&loaded.snapshot, last, node);
+        }
+        self.last = Some(node.own);
+    }
+
+    fn next_window(&mut self) -> Window {
+        self.window = (self.window * GROWTH).clamp(FIRST, MOST);
+        let below = if self.complete >= DIRECTORIES_IN_A_ROW { self.common() } else { None };
+        Window { files: self.window, order: self.order, below }
+    }
+
     fn comes_to(&mut self, here: DirectoryKey, path: &EndpointPath, is_complete: impl FnOnce(DirectoryKey) -> bool) {
         let before = self.trail.back().map(|(key, _)| *key);
         if before == Some(here) {
