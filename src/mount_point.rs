@@ -36,7 +36,7 @@ pub fn resolve(path: &Path) -> anyhow::Result<Vec<String>> {
 
 /// Paths of the gateway begin with a client id or with one of its own directories.
 fn is_gateway_path(text: &str) -> bool {
-    ["/C.", "/by-name/", "/frozen/"].iter().any(|start| text.starts_with(start))
+    ["/C.", "/by-name/", "/org/", "/frozen/"].iter().any(|start| text.starts_with(start))
 }
 
 fn below_mount(path: &Path, mountinfo: &str) -> anyhow::Result<Vec<String>> {

@@ -86,6 +86,10 @@ pub enum Place {
         /// The directory that it tells about.
         of: IdentityText,
     },
+    /// `/org`: the organisations that have endpoints. Never stored.
+    Orgs,
+    /// `/org/ID`: the endpoints of an organisation. Never stored.
+    Org(Arc<str>),
 }
 
 /// Where a directory of a job's uploads is.
@@ -106,6 +110,11 @@ impl Place {
     /// Its listings are kept in the store: it is none of those that the gateway makes up from what it knows.
     pub fn is_kept(&self) -> bool {
         matches!(self, Place::Endpoint(_) | Place::Collected(_) | Place::Uploads(_))
+    }
+
+    /// It is made from the server's list of endpoints.
+    pub(crate) fn lists_endpoints(&self) -> bool {
+        matches!(self, Place::Root | Place::ByName | Place::Orgs | Place::Org(_))
     }
 }
 

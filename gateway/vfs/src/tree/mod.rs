@@ -15,7 +15,10 @@ pub use bucket::Budget;
 pub(crate) use directory::{Directory, Loaded, State};
 pub(crate) use endpoints::{Delivering, EndpointEntry, Endpoints, Round};
 pub(crate) use link::safe_target;
-pub(crate) use own::{BY_NAME, COLLECTED, FROZEN_ROOT, REACHABLE_ACCESSORS, accessor_rows, by_name_rows, root_rows};
+pub(crate) use own::{
+    BY_NAME, COLLECTED, FROZEN_ROOT, ORG, REACHABLE_ACCESSORS, accessor_rows, by_name_rows, org_rows, orgs, orgs_rows,
+    root_rows,
+};
 
 use crate::attributes::FileType;
 use crate::error::{Error, Result};

@@ -1,6 +1,6 @@
-//! The gateway's own directories: `/`, `/by-name`, and what an endpoint has: its accessors and `collected`.
+//! The gateway's own directories: `/`, `/by-name`, `/org`, and what an endpoint has: its accessors and `collected`.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use super::EndpointEntry;
@@ -11,6 +11,8 @@ use crate::timestamp::Timestamp;
 
 /// The directory of aliases by host name.
 pub(crate) const BY_NAME: &str = "by-name";
+/// The directory of the organisations.
+pub(crate) const ORG: &str = "org";
 /// The tree where nothing is refreshed (D11): reachable in `/` by name, and not listed, so that nobody walks through everything twice.
 pub(crate) const FROZEN_ROOT: &str = "frozen";
 /// The directory of what jobs on an endpoint uploaded (D9).
@@ -18,10 +20,13 @@ pub(crate) const COLLECTED: &str = "collected";
 /// Accessors that can be reached by name without being listed (D2).
 pub(crate) const REACHABLE_ACCESSORS: [&str; 2] = ["file", "lazy_ntfs"];
 
-/// The entries of `/`.
+/// The entries of `/`. Where there is only the root organisation none is named.
 pub(crate) fn root_rows(endpoints: &[Arc<EndpointEntry>]) -> Rows {
     let mut rows = Rows::new();
     add(&mut rows, BY_NAME, FileType::Directory, None, None);
+    if endpoints.iter().any(|entry| &*entry.endpoint().id.org != "root") {
+        add(&mut rows, ORG, FileType::Directory, None, None);
+    }
     for entry in endpoints {
         let endpoint = entry.endpoint();
         add(&mut rows, &endpoint.id.client_id, FileType::Directory, None, endpoint.first_seen);
@@ -48,6 +53,36 @@ pub(crate) fn by_name_rows(endpoints: &[Arc<EndpointEntry>]) -> Rows {
             _ => format!("{} ({client})", endpoint.hostname),
         };
         add(&mut rows, &name, FileType::Symlink, Some(&format!("../{client}")), endpoint.first_seen);
+    }
+    rows
+}
+
+/// The organisations by their ids, each with its endpoints.
+pub(crate) fn orgs(endpoints: &[Arc<EndpointEntry>]) -> BTreeMap<Arc<str>, Vec<Arc<EndpointEntry>>> {
+    let mut orgs: BTreeMap<_, Vec<_>> = BTreeMap::new();
+    for entry in endpoints {
+        orgs.entry(entry.endpoint().id.org.clone()).or_default().push(entry.clone());
+    }
+    orgs
+}
+
+/// The entries of `/org`.
+pub(crate) fn orgs_rows(orgs: &BTreeMap<Arc<str>, Vec<Arc<EndpointEntry>>>) -> Rows {
+    let mut rows = Rows::new();
+    for (org, endpoints) in orgs {
+        let since = endpoints.iter().filter_map(|entry| entry.endpoint().first_seen).min();
+        add(&mut rows, org, FileType::Directory, None, since);
+    }
+    rows
+}
+
+/// The entries of `/org/ID`: a link for each endpoint.
+pub(crate) fn org_rows(endpoints: &[Arc<EndpointEntry>]) -> Rows {
+    let mut rows = Rows::new();
+    for entry in endpoints {
+        let endpoint = entry.endpoint();
+        let client = &endpoint.id.client_id;
+        add(&mut rows, client, FileType::Symlink, Some(&format!("../../{client}")), endpoint.first_seen);
     }
     rows
 }

@@ -22,7 +22,8 @@ use crate::snapshot::{Rows, Snapshot};
 use crate::store::{ContentKey, DirectoryKey, Place, Store};
 use crate::timestamp::Timestamp;
 use crate::tree::{
-    BY_NAME, EndpointEntry, Endpoints, Loaded, Round, State, Tree, accessor_rows, by_name_rows, root_rows,
+    BY_NAME, EndpointEntry, Endpoints, Loaded, ORG, Round, State, Tree, accessor_rows, by_name_rows, org_rows, orgs,
+    orgs_rows, root_rows,
 };
 use crate::uploads::KnownJobs;
 
@@ -124,12 +125,19 @@ impl Inner {
         self.publish_own(entry.export, Identity::ROOT, own, Place::Accessors(endpoint.id.clone()), rows);
     }
 
-    /// Makes `/` and `/by-name` from the table of endpoints.
+    /// Makes `/`, `/by-name` and `/org` from the table of endpoints.
     fn make_roots(&self) {
         let endpoints = self.endpoints.list();
         self.publish_own(0, Identity::ROOT, Identity::ROOT, Place::Root, root_rows(&endpoints));
         let own = self.keys.child(Identity::ROOT, BY_NAME, 0);
         self.publish_own(0, Identity::ROOT, own, Place::ByName, by_name_rows(&endpoints));
+        let orgs = orgs(&endpoints);
+        let all = self.keys.child(Identity::ROOT, ORG, 0);
+        self.publish_own(0, Identity::ROOT, all, Place::Orgs, orgs_rows(&orgs));
+        for (org, endpoints) in orgs {
+            let own = self.keys.child(all, &org, 0);
+            self.publish_own(0, all, own, Place::Org(org), org_rows(&endpoints));
+        }
     }
 
     /// Own directories are made from what is known, so their generation is a hash of it: the same after a restart.

@@ -22,7 +22,7 @@ impl Inner {
         let loaded = directory.loaded()?;
         match &directory.place {
             Place::Meta { .. } | Place::MetaFiles { .. } => return None,
-            Place::Root | Place::ByName if !self.root_is_complete() => return None,
+            place if place.lists_endpoints() && !self.root_is_complete() => return None,
             Place::Endpoint(_) => {
                 match self.visit_of(&directory, &loaded, call)? {
                     Visit::Serve => {}
@@ -58,7 +58,7 @@ impl Inner {
         call: &Call,
         wish: Wish,
     ) -> Result<Arc<Loaded>> {
-        if let Place::Root | Place::ByName = &directory.place
+        if directory.place.lists_endpoints()
             && let Err(error) = self.endpoints.complete(call.hold).await
             && self.endpoints.list().is_empty()
         {

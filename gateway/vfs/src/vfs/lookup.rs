@@ -94,7 +94,7 @@ impl Inner {
             return Err(absent(name));
         }
         match &directory.place {
-            Place::Root | Place::ByName => {
+            Place::Root | Place::ByName | Place::Orgs | Place::Org(_) => {
                 self.endpoints.complete(call.hold).await?;
                 let loaded = self.tree.load(directory).await?;
                 let found = match &loaded {
@@ -181,7 +181,7 @@ impl Inner {
     /// Whether a name that is not in the listing `loaded` is proven absent without asking anybody.
     fn misses_are_proven(&self, directory: &Directory, loaded: &Loaded, call: &Call) -> bool {
         match &directory.place {
-            Place::Root | Place::ByName => self.endpoints.round() == Round::Complete,
+            Place::Root | Place::ByName | Place::Orgs | Place::Org(_) => self.endpoints.round() == Round::Complete,
             Place::Accessors(_) => true,
             Place::Collected(_) | Place::Uploads(_) => {
                 directory.state_of(loaded).is_some() && self.uploads_are_fresh(directory, call.frozen) == Some(true)

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use vfs::testing::call;
-use vfs::{ErrorKind, Freshness, Node, Profile};
+use vfs::{ErrorKind, Freshness, Node, Profile, System};
 
 use crate::{CLIENT, OFFLINE, find, fixture, names, path};
 
@@ -173,6 +173,30 @@ async fn the_root_lists_the_endpoints_and_their_names_without_any_job() {
     assert_eq!(names(&vfs, &format!("/{CLIENT}")).await.unwrap(), ["auto", "collected"]);
     assert_eq!(vfs.parent(&found.node).await.unwrap().node, Node::ROOT);
     assert_eq!(backend.listings(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn endpoints_of_several_organisations_are_below_their_own_too() {
+    assert_eq!(find(&fixture().await.1, "/org").await.unwrap_err().kind(), ErrorKind::Absent);
+    let (backend, other) = (crate::backend(), "C.0000000000000003-OTEST1");
+    backend.add_endpoint(other, System::Linux, true);
+    backend.add_file(other, "auto", &["theirs"], "x");
+    let vfs = vfs::testing::vfs(&backend);
+    crate::know(&vfs).await;
+    assert_eq!(names(&vfs, "/").await.unwrap(), ["by-name", "org", CLIENT, OFFLINE, other]);
+    assert_eq!(names(&vfs, "/org").await.unwrap(), ["OTEST1", "root"]);
+    assert_eq!(names(&vfs, "/org/root").await.unwrap(), [CLIENT, OFFLINE]);
+    assert_eq!(names(&vfs, "/org/OTEST1").await.unwrap(), [other]);
+    assert_eq!(find(&vfs, "/org/OTHER").await.unwrap_err().kind(), ErrorKind::Absent);
+    assert_eq!(find(&vfs, &format!("/org/OTEST1/{CLIENT}")).await.unwrap_err().kind(), ErrorKind::Absent);
+    let theirs = format!("{other}/auto");
+    assert_eq!(
+        find(&vfs, &format!("/org/OTEST1/{theirs}")).await.unwrap(),
+        find(&vfs, &format!("/{theirs}")).await.unwrap()
+    );
+    assert_eq!(names(&vfs, &format!("/org/OTEST1/{theirs}")).await.unwrap(), ["theirs"]);
+    let org = find(&vfs, "/org/OTEST1").await.unwrap().node;
+    assert_eq!(vfs.parent(&org).await.unwrap().node, find(&vfs, "/org").await.unwrap().node);
 }
 
 #[tokio::test(start_paused = true)]

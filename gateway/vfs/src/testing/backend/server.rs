@@ -198,7 +198,7 @@ impl FakeBackend {
             let endpoint = |(client_id, (system, online)): (&String, &(System, bool))| {
                 let last_seen = if *online { now } else { Timestamp::new(1_700_000_000, 0) };
                 EndpointChange::Present(Endpoint {
-                    id: EndpointId::root_org(client_id.as_str()),
+                    id: EndpointId::of_client_id(client_id.as_str()),
                     hostname: format!("host-{}", client_id.trim_start_matches("C.")),
                     system: *system,
                     agent_version: "0.77.2".to_owned(),
