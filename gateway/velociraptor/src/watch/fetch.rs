@@ -55,6 +55,48 @@ impl Reader {
         Reader { told: HashSet::new() }
     }
 
+    /// Whether the flow brings files one by one, of which the first are here before the last.
+    pub(super) fn comes_bit_by_bit(watcher: &Watcher) -> bool {
+        matches!(&watcher.task.kind, Kind::FetchMany { .. })
+    }
+
+    /// Tells the files of a flow that still runs that are certain: their uploads are complete, and have all the bytes that the endpoint
+    /// counted (docs/velociraptor-api.md §5.3, §6.6).
+    pub(super) async fn read_early(&mut self, watcher: &Watcher, state: &FlowState) -> CallResult<()> {
+        let (Kind::FetchMany { files }, source) = (&watcher.task.kind, artifacts::FETCH_MANY.name) else {
+            return Ok(());
+        };
+        if self.told.len() == files.len() || !state.has_source(source) {
+            return Ok(());
+        }
+        let (client_id, flow_id) = (&watcher.job.endpoint.client_id, &watcher.job.id);
+        let (uploads, said) =
+            tokio::try_join!(uploads::read(&watcher.shared.server, client_id, flow_id), said(watcher, source, true))?;
+        let uploads: HashMap<Key, Upload> = uploads.into_iter().map(|upload| (Key::of(&upload), upload)).collect();
+        for (index, wanted) in files.iter().map(Wanted::file).enumerate() {
+            let (Some(upload), Some(said)) = (uploads.get(&wanted.key), said.get(wanted.said.as_str())) else {
+                continue;
+            };
+            if said.error.is_none() && said.size == Some(upload.uploaded_size) && self.told.insert(index) {
+                let content = content(watcher, Some(upload), Some(said), upload.uploaded_size, upload.sparse);
+                self.tell(watcher, state, &wanted, Ok(content), None).await;
+            }
+        }
+        Ok(())
+    }
+
+    async fn tell(
+        &self,
+        watcher: &Watcher,
+        state: &FlowState,
+        wanted: &Wanted,
+        content: Result<FetchedContent, Complaint>,
+        range: Option<FetchedRange>,
+    ) {
+        let observation = watcher.observation(state, 0);
+        watcher.tell(JobEvent::Fetched(Fetched { file: wanted.file.clone(), content, observation, range })).await;
+    }
+
     /// Reads the results of a flow that is over, and judges it.
     pub(super) async fn finish(&mut self, watcher: &Watcher, state: &FlowState) -> CallResult<Outcome> {
         let (wanted, source) = match &watcher.task.kind {
@@ -92,15 +134,7 @@ impl Reader {
             let said =
                 said.get(wanted.said.as_str()).or_else(|| said.values().next().filter(|_| single && said.len() == 1));
             let content = match judge(upload, said) {
-                Judgement::Content { size, sparse } => Ok(FetchedContent {
-                    size,
-                    location: ContentLocation {
-                        org: watcher.job.endpoint.org.clone(),
-                        components: upload.map(|upload| upload.components.clone()).unwrap_or_default(),
-                    },
-                    sparse,
-                    sha256_endpoint: said.and_then(|said| said.sha256.clone()).filter(|hash| is_sha256(hash)),
-                }),
+                Judgement::Content { size, sparse } => Ok(content(watcher, upload, said, size, sparse)),
                 Judgement::Complaint(complaint) => Err(complaint),
             };
             let (content, range) = match (&file_state, wanted.range) {
@@ -114,14 +148,24 @@ impl Reader {
             // A failed flow says nothing certain of what it did not bring.
             let certain = content.is_ok() || state.phase == Phase::Finished;
             if certain && self.told.insert(index) {
-                let observation = watcher.observation(state, 0);
-                watcher
-                    .tell(JobEvent::Fetched(Fetched { file: wanted.file.clone(), content, observation, range }))
-                    .await;
+                self.tell(watcher, state, wanted, content, range).await;
             }
         }
         // A flow also counts as failed for a line in its log; if everything is here, it did what it should (§5.2).
         Ok(if missing == 0 { Outcome::Finished { complaint: None } } else { ended(state) })
+    }
+}
+
+/// A content that has arrived.
+fn content(watcher: &Watcher, upload: Option<&Upload>, said: Option<&Said>, size: u64, sparse: bool) -> FetchedContent {
+    FetchedContent {
+        size,
+        location: ContentLocation {
+            org: watcher.job.endpoint.org.clone(),
+            components: upload.map(|upload| upload.components.clone()).unwrap_or_default(),
+        },
+        sparse,
+        sha256_endpoint: said.and_then(|said| said.sha256.clone()).filter(|hash| is_sha256(hash)),
     }
 }
 

@@ -18,8 +18,8 @@ use crate::server::{CallError, CallResult};
 const READ_EARLY_AFTER: Duration = Duration::from_secs(1);
 /// Pause between looks for the first directory: somebody waits for it.
 const FIRST_DIRECTORY_PAUSE: Duration = Duration::from_millis(200);
-/// Pause between looks for the next ones: a walker goes through what came in less.
-const NEXT_DIRECTORIES_PAUSE: Duration = Duration::from_millis(500);
+/// Pause between looks for what comes after it, and for the files of a flow that brings many.
+const NEXT_PAUSE: Duration = Duration::from_millis(500);
 /// Pause between looks at the bytes of an upload.
 const PROBE_PAUSE: Duration = Duration::from_secs(1);
 /// Longest pause while the server cannot be reached.
@@ -101,20 +101,21 @@ impl Watcher {
         let mut delivered: Option<Instant> = None;
         let mut failures = 0u32;
         let mut reader = listing::Reader::new(self);
+        let mut fetched = fetch::Reader::new();
         let mut probe = self.task.single_file().map(|file| Probe::new(file, &self.job.id));
         let mut next_probe = begun + READ_EARLY_AFTER;
         let mut ask_now = !started_here;
         loop {
             let mut wait = patience(begun.elapsed(), expected.stream().up, delivered.is_some(), failures);
-            if let Some(reader) = &reader
+            if (reader.is_some() || fetch::Reader::comes_bit_by_bit(self))
                 && failures == 0
                 && let Some(since) = delivered
             {
                 let first_look = READ_EARLY_AFTER.saturating_sub(since.elapsed());
-                wait = wait.min(match first_look.is_zero() {
-                    false => first_look,
-                    true if reader.has_told() => NEXT_DIRECTORIES_PAUSE,
-                    true => FIRST_DIRECTORY_PAUSE,
+                wait = wait.min(match (first_look.is_zero(), &reader) {
+                    (false, _) => first_look,
+                    (true, Some(reader)) if !reader.has_told() => FIRST_DIRECTORY_PAUSE,
+                    (true, _) => NEXT_PAUSE,
                 });
             }
             let state = if ask_now { None } else { expected.wait(wait).await };
@@ -148,7 +149,7 @@ impl Watcher {
                 self.tell(JobEvent::Delivered).await;
             }
             if state.is_over() {
-                return self.finish(reader, state).await;
+                return self.finish(reader, fetched, state).await;
             }
             self.live = true;
             let Some(since) = delivered else { continue };
@@ -163,6 +164,9 @@ impl Watcher {
                 // Nothing has arrived yet is no error.
                 bytes = bytes.max(probe.look(&self.shared.server).await.unwrap_or(0));
             }
+            if let Err(error) = fetched.read_early(self, &state).await {
+                tracing::debug!(flow = %self.job.id, %error, "files could not be read early");
+            }
             let mut rows = state.rows;
             if let Some(reader) = &mut reader {
                 match reader.read_early(self, &state).await {
@@ -175,10 +179,14 @@ impl Watcher {
     }
 
     /// Reads what the flow left; tries again while the server cannot be reached.
-    async fn finish(&self, mut reader: Option<listing::Reader>, state: FlowState) -> Option<Outcome> {
+    async fn finish(
+        &self,
+        mut reader: Option<listing::Reader>,
+        mut fetched: fetch::Reader,
+        state: FlowState,
+    ) -> Option<Outcome> {
         let begun = Instant::now();
         let mut pause = Duration::from_millis(200);
-        let mut fetched = fetch::Reader::new();
         loop {
             let result = match (&mut reader, &self.task.kind) {
                 (Some(reader), _) => reader.finish(self, &state).await,

@@ -137,15 +137,19 @@ impl Inner {
             if held.locate(next).is_none() || self.chunks.now(content, next).is_some() {
                 continue;
             }
-            let inner = self.clone();
-            let held = held.clone();
-            tokio::spawn(async move {
-                let _permit = inner.chunks.ahead.clone().acquire_owned().await;
-                if let Err(error) = inner.chunk(&held, next).await {
-                    tracing::debug!(%error, chunk = next, "reading ahead failed; the reader will see it when it comes there");
-                }
-            });
+            self.fetch_ahead(held, next);
         }
+    }
+
+    /// Starts fetching a chunk that somebody is expected to want.
+    pub(super) fn fetch_ahead(self: &Arc<Self>, held: &Held, index: u64) {
+        let (inner, held) = (self.clone(), held.clone());
+        tokio::spawn(async move {
+            let _permit = inner.chunks.ahead.clone().acquire_owned().await;
+            if let Err(error) = inner.chunk(&held, index).await {
+                tracing::debug!(%error, chunk = index, "reading ahead failed; the reader will see it when it comes there");
+            }
+        });
     }
 
     async fn fetch_chunk(self: &Arc<Self>, held: &Held, index: u64) -> Result<Bytes> {

@@ -60,6 +60,9 @@ impl Inner {
                         self.ranges_ahead(&directory, node, &held, piece.chunk, call);
                     }
                 }
+                if offset == 0 && held.size() <= SMALL {
+                    self.reads_on(&directory, node, call);
+                }
                 self.note_read(&directory, &held, call);
                 let eof = offset.saturating_add(u64::from(length)) >= held.size();
                 Some(Ok(Data { segments, eof, attributes }))
@@ -106,7 +109,7 @@ impl Inner {
                 (Source::Held(held), attributes) => {
                     let mut missing = pieces(held.size(), offset, length).map(|piece| piece.chunk);
                     if missing.all(|chunk| held.locate(chunk).is_some()) {
-                        if held.size() <= SMALL {
+                        if offset == 0 && held.size() <= SMALL {
                             self.reads_on(&directory, node, call);
                         }
                         return self.read_held(&directory, node, &held, attributes, (offset, length), call).await;

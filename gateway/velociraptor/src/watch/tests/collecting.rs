@@ -1,5 +1,6 @@
 //! Collecting flows of a real server (`tests/fixtures`).
 
+use futures_util::StreamExt as _;
 use velociraptor_proto::proto::artifact_collector_context::State;
 use vfs::backend::{Cause, Failure, Outcome};
 
@@ -151,6 +152,40 @@ async fn many_files_in_one_flow_come_with_the_endpoints_hashes() {
     let expected =
         [("a", Ok((1, Some(hash)))), ("b", Err(Cause::Denied)), ("c", Err(Cause::Unknown)), ("d", Ok((4, None)))];
     assert_eq!(found, expected);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_first_of_many_files_are_told_while_the_others_are_on_their_way() {
+    let stage = Stage::new();
+    let files = ["a", "b", "c"].map(|name| path(&[name]));
+    let job = stage.start(Kind::FetchMany { files: files.to_vec() });
+    // Of `b` the endpoint counted more than has arrived, of `c` it has said nothing yet.
+    let rows = [("a", 3), ("b", 2), ("c", 1)].map(|(name, bytes)| upload("", "auto", &[name], bytes, bytes));
+    stage.server.set_table(FLOW, "uploads", table(&UPLOADS, rows.to_vec()));
+    let said = |name: &str, size: u64| serde_json::json!([[name], size, {"Size": size}]);
+    let columns = ["File", "Size", "Upload"];
+    stage.server.set_table(FLOW, artifacts::FETCH_MANY.name, table(&columns, vec![said("a", 3), said("b", 9)]));
+    stage.set_state(State::InProgress, &[artifacts::FETCH_MANY.name]);
+    let mut events = stage.shared.watch(&job);
+    let mut seen = super::Seen::default();
+    let early = async {
+        while let Some(event) = events.next().await {
+            seen.add(event);
+        }
+    };
+    assert!(tokio::time::timeout(std::time::Duration::from_secs(5), early).await.is_err(), "the flow still runs");
+    let names = |seen: &super::Seen| -> Vec<_> {
+        let name = |fetched: &vfs::backend::Fetched| (fetched.file.name().unwrap().to_owned(), fetched.content.is_ok());
+        seen.fetched.iter().map(name).collect()
+    };
+    assert_eq!(names(&seen), [("a".to_owned(), true)]);
+    let all = vec![said("a", 3), said("b", 9), said("c", 1)];
+    stage.server.set_table(FLOW, artifacts::FETCH_MANY.name, table(&columns, all));
+    stage.set_state(State::Finished, &[artifacts::FETCH_MANY.name]);
+    while let Some(event) = events.next().await {
+        seen.add(event);
+    }
+    assert_eq!(names(&seen), [("a".to_owned(), true), ("b".to_owned(), false), ("c".to_owned(), true)]);
 }
 
 #[tokio::test(start_paused = true)]

@@ -12,6 +12,7 @@ use super::caps::automatic;
 use super::collect::{Demand, run};
 use super::companions::Set;
 use super::follower::Step;
+use super::held::Held;
 use crate::attributes::FileType;
 use crate::backend::{Fetched, Job, Limits, Outcome, Work};
 use crate::error::{Error, ErrorKind, Result};
@@ -229,7 +230,15 @@ impl Inner {
             flight.end(taken.clone());
             *own = Some(taken);
         } else if let Some(member) = members.iter().find(|member| member.demand.path == fetched.file) {
-            member.end(self.take(&member.demand, fetched, set.filter(|_| member.is_companion)).await);
+            let Demand { directory, node, .. } = &member.demand;
+            let taken = self.take(&member.demand, fetched, set.filter(|_| member.is_companion)).await;
+            // Who opens it should not wait for the server once more.
+            if !member.is_companion
+                && let Some(held) = Held::of(directory, node)
+            {
+                self.fetch_ahead(&held, 0);
+            }
+            member.end(taken);
         }
     }
 
