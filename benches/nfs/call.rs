@@ -12,6 +12,16 @@ const MOUNT: u32 = 100_005;
 #[derive(Clone, Debug)]
 pub struct Handle(Vec<u8>);
 
+/// A page of a directory.
+#[derive(Default)]
+pub struct Page {
+    pub entries: u64,
+    pub cookie: u64,
+    /// One of its names.
+    pub name: String,
+    pub is_last: bool,
+}
+
 /// An answer, or the server's wish to be asked again.
 pub enum Reply<T> {
     Done(T),
@@ -24,13 +34,16 @@ pub struct Connection {
     pub stream: BufReader<TcpStream>,
     xid: u32,
     scratch: Vec<u8>,
+    /// The cookie verifier of the last page.
+    verifier: [u8; 8],
 }
 
 impl Connection {
     pub fn open(host: &str, port: u16) -> io::Result<Connection> {
         let stream = TcpStream::connect((host, port))?;
         stream.set_nodelay(true)?;
-        Ok(Connection { stream: BufReader::with_capacity(1 << 20, stream), xid: 1, scratch: Vec::new() })
+        let stream = BufReader::with_capacity(1 << 20, stream);
+        Ok(Connection { stream, xid: 1, scratch: Vec::new(), verifier: [0; 8] })
     }
 
     /// MNT (RFC 1813 §5.2.1).
@@ -86,6 +99,43 @@ impl Connection {
         }
     }
 
+    /// READDIRPLUS (§3.3.17): entries are counted, and one name is kept.
+    pub fn read_directory(&mut self, directory: &Handle, cookie: u64, bytes: u32) -> io::Result<Reply<Page>> {
+        let mut arguments = Vec::new();
+        put_opaque(&mut arguments, &directory.0);
+        arguments.extend_from_slice(&cookie.to_be_bytes());
+        arguments.extend_from_slice(&self.verifier);
+        arguments.extend_from_slice(&bytes.to_be_bytes());
+        arguments.extend_from_slice(&bytes.to_be_bytes());
+        let mut reply = self.call(NFS, 17, &arguments)?;
+        match reply.number()? {
+            0 => {}
+            LATER => return Ok(Reply::Later),
+            status => return Err(refused("READDIRPLUS", status)),
+        }
+        reply.attributes()?;
+        let verifier = reply.take(8)?.try_into().expect("eight bytes");
+        let mut page = Page { cookie, ..Page::default() };
+        while reply.number()? == 1 {
+            reply.skip(8)?;
+            let length = reply.number()? as usize;
+            let name = reply.take(length.next_multiple_of(4))?;
+            if page.name.is_empty() && name.first() != Some(&b'.') {
+                page.name = String::from_utf8_lossy(&name[..length]).into_owned();
+            }
+            page.cookie = (u64::from(reply.number()?) << 32) | u64::from(reply.number()?);
+            reply.attributes()?;
+            if reply.number()? == 1 {
+                let length = reply.number()? as usize;
+                reply.skip(length.next_multiple_of(4))?;
+            }
+            page.entries += 1;
+        }
+        page.is_last = reply.number()? == 1;
+        self.verifier = verifier;
+        Ok(Reply::Done(page))
+    }
+
     /// Sends a READ without waiting.
     pub fn send_read(&mut self, file: &Handle, offset: u64, count: u32) -> io::Result<()> {
         let mut arguments = Vec::new();
@@ -111,7 +161,7 @@ impl Connection {
     pub fn skip_good_reply(&mut self) -> io::Result<()> {
         match self.reply()?.number()? {
             0 => Ok(()),
-            status => Err(refused("GETATTR", status)),
+            status => Err(refused("a call of a batch", status)),
         }
     }
 
@@ -150,19 +200,37 @@ impl Connection {
     }
 }
 
-/// Many GETATTR calls of one file in one buffer; only their xids change.
-pub struct GetAttrBatch {
+/// Many equal calls in one buffer; only their xids change.
+pub struct Batch {
     calls: Vec<u8>,
     length: usize,
     xid: u32,
 }
 
-impl GetAttrBatch {
-    pub fn new(file: &Handle, count: u32) -> GetAttrBatch {
+impl Batch {
+    /// GETATTR (§3.3.1).
+    pub fn get_attributes(file: &Handle, count: u32) -> Batch {
+        Batch::of(1, file, &[], count)
+    }
+
+    /// LOOKUP (§3.3.3).
+    pub fn lookup(directory: &Handle, name: &str, count: u32) -> Batch {
         let mut arguments = Vec::new();
-        put_opaque(&mut arguments, &file.0);
-        let call = message(0, NFS, 1, &arguments);
-        GetAttrBatch { calls: call.repeat(count as usize), length: call.len(), xid: 1 << 24 }
+        put_opaque(&mut arguments, name.as_bytes());
+        Batch::of(3, directory, &arguments, count)
+    }
+
+    /// ACCESS (§3.3.4), all of it.
+    pub fn access(file: &Handle, count: u32) -> Batch {
+        Batch::of(4, file, &0x3f_u32.to_be_bytes(), count)
+    }
+
+    fn of(procedure: u32, handle: &Handle, further: &[u8], count: u32) -> Batch {
+        let mut arguments = Vec::new();
+        put_opaque(&mut arguments, &handle.0);
+        arguments.extend_from_slice(further);
+        let call = message(0, NFS, procedure, &arguments);
+        Batch { calls: call.repeat(count as usize), length: call.len(), xid: 1 << 24 }
     }
 
     pub fn next(&mut self) -> &[u8] {
