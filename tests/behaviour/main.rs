@@ -25,6 +25,7 @@ mod real_velociraptor;
 mod restart;
 mod small_files;
 mod through_the_gui;
+mod tls;
 mod trouble;
 mod verbs;
 mod whole_tree_through_nfs;
