@@ -17,6 +17,7 @@ mod hostile_entries;
 mod joined_listings;
 mod large_files;
 mod listing_flows;
+mod mount_verb;
 mod mounts;
 mod offline;
 mod offline_queue;
