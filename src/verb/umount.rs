@@ -72,6 +72,9 @@ async fn client_id(arguments: &Arguments) -> anyhow::Result<String> {
     if what.starts_with("C.") {
         return Ok(what.to_owned());
     }
+    if what.contains('/') {
+        bail!("nothing is mounted at {}", printable(&arguments.what));
+    }
     let none = || format!("{} is no mount, and no endpoint that could be asked for", printable(&arguments.what));
     let gateway = Control::of(arguments.state.state.as_deref()).with_context(none)?;
     let clients = gateway.get("clients").await?;

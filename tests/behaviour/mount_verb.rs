@@ -158,7 +158,12 @@ fn a_gateway_is_started_where_none_runs_and_there_is_a_configuration() {
 #[test]
 fn umount_ends_nothing_that_is_no_gateways() {
     let state = TempDir::new().unwrap();
-    for (what, part) in [("/proc", "no gateway's"), ("C.0000000000000000", "nothing of"), ("desk", "no mount")] {
+    for (what, part) in [
+        ("/proc", "no gateway's"),
+        ("C.0000000000000000", "nothing of"),
+        ("desk", "no mount"),
+        ("/no/such", "nothing is mounted at"),
+    ] {
         let said = verb(state.path(), state.path(), &["umount", what]);
         assert!(!said.succeeded() && said.stderr.contains(part), "{part} is not in: {}", said.stderr);
     }

@@ -13,6 +13,7 @@ use clap::Args;
 use crate::configuration::StateKeys;
 use crate::control::Control;
 use crate::mount_point;
+use crate::state::NoneRuns;
 use crate::terminal::{printable, say};
 use machine::Machine;
 use plan::Plan;
@@ -67,8 +68,8 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<()> {
 /// The gateway that runs, or a new one in the background.
 async fn gateway(arguments: &Arguments) -> anyhow::Result<Control> {
     let none_runs = match Control::of(arguments.state.state.as_deref()) {
-        Ok(running) => return Ok(running),
-        Err(none_runs) => none_runs,
+        Err(error) if error.is::<NoneRuns>() => error,
+        found => return found,
     };
     match arguments.configuration.clone().or_else(background::usual_configuration) {
         Some(configuration) => background::start(&configuration, arguments.state.state.as_deref()).await,
