@@ -41,6 +41,10 @@ pub enum Verb {
     Refresh(verb::refresh::Arguments),
     /// Collect a file
     Collect(verb::collect::Arguments),
+    /// Mount an endpoint on this machine
+    Mount(verb::mount::Arguments),
+    /// End the mounts of an endpoint, or one of them
+    Umount(verb::umount::Arguments),
     /// Work with the ledger of who read and started what
     Ledger(verb::ledger::Arguments),
 }

@@ -48,6 +48,8 @@ fn run(command_line: CommandLine) -> anyhow::Result<()> {
             Verb::Refresh(arguments) => verb::refresh::run(arguments).await,
             Verb::Cancel(arguments) => verb::cancel::run(arguments).await,
             Verb::Collect(arguments) => verb::collect::run(arguments).await,
+            Verb::Mount(arguments) => verb::mount::run(arguments).await,
+            Verb::Umount(arguments) => verb::umount::run(arguments).await,
             Verb::Ledger(arguments) => verb::ledger::run(&arguments),
         }
     });

@@ -6,15 +6,33 @@ use anyhow::{Context, bail};
 
 /// A mount, as `/proc/self/mountinfo` tells it (proc_pid_mountinfo(5)).
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Mount {
+pub struct Mount {
     /// Where.
-    point: PathBuf,
+    pub point: PathBuf,
     /// The directory within the file system that is mounted there.
-    root: String,
+    pub root: String,
     /// Its type: `nfs`, `fuse`, …
-    kind: String,
+    pub kind: String,
     /// What was mounted: `HOST:/export`, or a URL.
-    source: String,
+    pub source: String,
+}
+
+/// What is mounted on this machine, in the order of mounting; nothing where the system does not tell.
+pub fn mounts() -> Vec<Mount> {
+    let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+    mounts.lines().filter_map(parse).collect()
+}
+
+/// Whether it is of a gateway, as far as its source tells.
+pub fn is_of_gateway(mount: &Mount) -> bool {
+    export(mount).is_some_and(|export| export == "/" || is_gateway_path(&format!("{export}/")))
+}
+
+/// The endpoint of which something is mounted there.
+pub fn client_id(mount: &Mount) -> Option<String> {
+    let export = export(mount)?;
+    let mut names = export.split('/').filter(|name| !name.is_empty() && *name != "frozen");
+    names.next().filter(|name| name.starts_with("C.")).map(str::to_owned)
 }
 
 /// The path on the gateway, as components.
@@ -73,7 +91,7 @@ fn export(mount: &Mount) -> Option<String> {
 }
 
 /// `.` and `..` taken away by the text alone.
-fn lexical(path: &Path) -> PathBuf {
+pub fn lexical(path: &Path) -> PathBuf {
     let mut plain = PathBuf::new();
     for component in path.components() {
         match component {

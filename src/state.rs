@@ -5,6 +5,18 @@ use std::path::{Path, PathBuf};
 
 use anyhow::bail;
 
+/// No gateway runs where one was looked for.
+#[derive(Debug)]
+pub struct NoneRuns(String);
+
+impl std::fmt::Display for NoneRuns {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(formatter, "no gateway is running with the state {}: start one, or name its state with --state", self.0)
+    }
+}
+
+impl std::error::Error for NoneRuns {}
+
 /// The state directory of `serve`: the system's for root, else the user's own.
 pub fn serve_default() -> PathBuf {
     if rustix::process::getuid().is_root() { PathBuf::from("/var/lib/raptorgate") } else { of_user() }
@@ -30,7 +42,7 @@ pub fn control_socket(state: &Path) -> PathBuf {
 /// The control socket of the gateway that runs: with this state, or, if none is named, with one of the usual ones.
 ///
 /// # Errors
-/// If no gateway answers there.
+/// [`NoneRuns`], or that it is somebody else's.
 pub fn running_gateway(state: Option<&Path>) -> anyhow::Result<PathBuf> {
     let candidates = match state {
         Some(state) => vec![state.to_owned()],
@@ -47,5 +59,5 @@ pub fn running_gateway(state: Option<&Path>) -> anyhow::Result<PathBuf> {
         }
     }
     let places: Vec<String> = candidates.iter().map(|candidate| candidate.display().to_string()).collect();
-    bail!("no gateway is running with the state {}: start one, or name its state with --state", places.join(" or "))
+    Err(NoneRuns(places.join(" or ")).into())
 }

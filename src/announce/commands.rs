@@ -2,11 +2,8 @@
 
 use access::Credentials;
 
-use super::{Reach, host};
-
-/// Nothing on a mount may act on the machine that mounts it (D1); the kernel enforces it a second time.
-const SAFE: &str = "ro,nosuid,nodev,noexec";
-const NFS_PORT: u16 = 2049;
+use super::Reach;
+use super::mount::{SAFE, System, nfs_host, options};
 
 /// Title and command, one pair each; mounts go to a directory called `name`.
 pub fn commands(reach: &Reach, client_id: &str, name: &str) -> Vec<(&'static str, String)> {
@@ -17,23 +14,24 @@ pub fn commands(reach: &Reach, client_id: &str, name: &str) -> Vec<(&'static str
 }
 
 fn nfs(reach: &Reach, client_id: &str, name: &str, commands: &mut Vec<(&'static str, String)>) {
-    let Some(address) = reach.nfs.first() else { return };
-    let (host, port) = (host(*address), address.port());
-    let plain = reach.portmapped && port == NFS_PORT;
-    let ports = format!(",vers=3,tcp,port={port},mountport={port}");
-    let (linux, mac) =
-        if plain { (String::new(), ",vers=3,tcp".to_owned()) } else { (format!("{ports},nolock"), ports) };
-    commands.push((
-        "Linux",
-        format!("sudo mkdir -p /mnt/{name} && sudo mount -t nfs -o {SAFE}{linux} {host}:/{client_id} /mnt/{name}"),
-    ));
-    if plain {
-        commands.push(("", format!("(sudo mount -t nfs {host}:/{client_id} /mnt/{name} works, too)")));
+    let Some(host) = nfs_host(reach) else { return };
+    let command = |system, place: &str| {
+        let options = options(reach, system, reach.xprtsec)?;
+        Some(format!("mkdir -p {place} && sudo mount -t nfs -o {options} {host}:/{client_id} {place}"))
+    };
+    if let Some(linux) = command(System::Linux, &format!("/mnt/{name}")) {
+        commands.push(("Linux", format!("sudo {linux}")));
+        if reach.needs_no_options() {
+            commands.push(("", format!("(sudo mount -t nfs {host}:/{client_id} /mnt/{name} works, too)")));
+        }
+        if reach.xprtsec.is_some() {
+            commands.push(("", "(with the gateway's name as its certificate has it, and tlshd running)".into()));
+        }
     }
-    let mac = format!(
-        "mkdir -p ~/{name} && sudo mount -t nfs -o {SAFE}{mac},locallocks,mutejukebox {host}:/{client_id} ~/{name}"
-    );
-    commands.push(("macOS", mac));
+    match command(System::Mac, &format!("~/{name}")) {
+        Some(mac) => commands.push(("macOS", mac)),
+        None => commands.push(("macOS", "(its NFS client does no TLS: use the Finder)".into())),
+    }
 }
 
 fn webdav(reach: &Reach, client_id: &str, name: &str, commands: &mut Vec<(&'static str, String)>) {
@@ -137,6 +135,7 @@ mod tests {
         Reach {
             nfs: vec![([127, 0, 0, 1], port).into()],
             portmapped,
+            xprtsec: None,
             webdav: vec![([127, 0, 0, 1], 8080).into()],
             credentials: Some(Credentials::new("raptorgate", "secret")),
         }
@@ -159,6 +158,13 @@ mod tests {
             );
             assert!(told.contains(&options) && !told.contains("works, too"), "{told}");
         }
+    }
+
+    #[test]
+    fn where_tls_is_demanded_only_commands_that_do_it_are_told() {
+        let told = told(&Reach { xprtsec: Some("mtls"), ..reach(2049, true) });
+        assert!(told.contains("-o ro,nosuid,nodev,noexec,xprtsec=mtls 127.0.0.1:/C.1"), "{told}");
+        assert!(!told.contains("works, too") && !told.contains("mutejukebox"), "{told}");
     }
 
     #[test]

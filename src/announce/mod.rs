@@ -1,6 +1,7 @@
 //! What is said when everything listens: one line of JSON for scripts, or the commands to mount for people.
 
 mod commands;
+pub mod mount;
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -11,6 +12,9 @@ pub use commands::commands;
 
 use crate::terminal::{printable, say};
 
+/// Where NFS clients look if they are told nothing.
+const NFS_PORT: u16 = 2049;
+
 /// Where and how the gateway can be reached.
 #[derive(Debug, Clone)]
 pub struct Reach {
@@ -18,6 +22,8 @@ pub struct Reach {
     pub nfs: Vec<SocketAddr>,
     /// A portmapper tells clients the ports, so that they need no options for them.
     pub portmapped: bool,
+    /// The value of Linux' `xprtsec=`, where NFS demands TLS.
+    pub xprtsec: Option<&'static str>,
     /// Addresses of the WebDAV service.
     pub webdav: Vec<SocketAddr>,
     /// What WebDAV asks for.
@@ -96,6 +102,11 @@ fn mount_name(client: &Client) -> String {
 }
 
 impl Reach {
+    /// `mount -t nfs HOST:/C.… DIR` works as it stands.
+    pub fn needs_no_options(&self) -> bool {
+        self.portmapped && self.nfs.first().is_some_and(|address| address.port() == NFS_PORT) && self.xprtsec.is_none()
+    }
+
     /// The URL of `/`.
     pub fn webdav_url(&self) -> Option<String> {
         let address = self.webdav.first()?;
@@ -123,6 +134,7 @@ mod tests {
         Reach {
             nfs: vec!["127.0.0.1:2049".parse().unwrap(), "[::1]:2049".parse().unwrap()],
             portmapped: true,
+            xprtsec: None,
             webdav: vec!["127.0.0.1:8080".parse().unwrap()],
             credentials: Some(Credentials::new("raptorgate", "secret")),
         }

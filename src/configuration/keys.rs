@@ -47,6 +47,22 @@ pub struct GatewayKeys {
     #[arg(long, help_heading = "Listeners")]
     pub nfs_any_process: bool,
 
+    /// Our certificate for NFS over TLS (PEM, with those between it and its CA); read again when it changes
+    #[arg(long, value_name = "FILE", requires = "nfs_key", help_heading = "NFS over TLS")]
+    pub nfs_certificate: Option<PathBuf>,
+    /// The key of this certificate (PEM)
+    #[arg(long, value_name = "FILE", requires = "nfs_certificate", help_heading = "NFS over TLS")]
+    pub nfs_key: Option<PathBuf>,
+    /// The CA of clients' certificates (PEM): who shows one of it asks under its name
+    #[arg(long, value_name = "FILE", requires = "nfs_certificate", help_heading = "NFS over TLS")]
+    pub nfs_client_ca: Option<PathBuf>,
+    /// What an NFS client must have before it is shown anything
+    #[arg(long, value_enum, default_value_t, help_heading = "NFS over TLS")]
+    pub nfs_require: Require,
+    /// Show this endpoint through TLS only; may be repeated
+    #[arg(long, value_name = "CLIENT_ID", value_parser = client_id, help_heading = "NFS over TLS")]
+    pub nfs_require_tls_for: Vec<String>,
+
     /// A listing younger than this is served as it is
     #[arg(long, value_name = "TIME", value_parser = quantity::duration, default_value = "5m", help_heading = "Freshness")]
     pub max_age: Duration,
@@ -119,6 +135,18 @@ pub enum Portmap {
     Off,
 }
 
+/// What an NFS client must have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub enum Require {
+    /// Nothing: TLS is for who asks for it
+    #[default]
+    Nothing,
+    /// TLS
+    Tls,
+    /// TLS, with a certificate of --nfs-client-ca
+    Certificate,
+}
+
 /// What becomes of work for an endpoint that is away.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
 pub enum Offline {
@@ -127,6 +155,12 @@ pub enum Offline {
     Error,
     /// It is refused too, but its flow waits on the server, and what it brings is here when the endpoint is back
     Queue,
+}
+
+/// Host names change and are not unique: a rule names a client id.
+fn client_id(text: &str) -> Result<String, String> {
+    let is_id = text.strip_prefix("C.").is_some_and(|rest| !rest.is_empty() && !rest.contains('/'));
+    if is_id { Ok(text.to_owned()) } else { Err("a client id is wanted, as `raptorgate clients` lists them".into()) }
 }
 
 /// Where to listen.
@@ -194,10 +228,11 @@ impl GatewayKeys {
             let all = listeners.iter().flat_map(|listen| listen.addresses());
             all.into_iter().find(|address| !address.ip().to_canonical().is_loopback())
         };
-        if let Some(address) = exposed(&self.nfs) {
+        let nfs_knows_its_clients = self.nfs_require == Require::Certificate;
+        if let Some(address) = exposed(&self.nfs).filter(|_| !nfs_knows_its_clients) {
             return Err(format!(
                 "--nfs {address} is reachable from other machines, and NFSv3 has no passwords: listen on the loopback, \
-                 or add --insecure-no-auth if everybody who reaches this port may read every endpoint"
+                 or have clients show certificates (--nfs-require certificate), or add --insecure-no-auth if everybody who reaches this port may read every endpoint"
             ));
         }
         if let Some(address) = exposed(&self.webdav) {

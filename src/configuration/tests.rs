@@ -113,4 +113,25 @@ fn listeners_beyond_the_loopback_need_a_word() {
     assert_eq!(refused(&["--webdav", "192.0.2.1:80", "--insecure-no-auth"]), None);
     assert_eq!(refused(&["--nfs", "127.0.0.2:2049", "--nfs", "[::ffff:127.0.0.1]:2049", "--webdav", "8080"]), None);
     assert_eq!(refused(&["--nfs", "0.0.0.0:2049", "--insecure-no-auth"]), None);
+    let tls = ["--nfs-certificate", "c", "--nfs-key", "k", "--nfs-client-ca", "ca"];
+    let with_tls = |require: &str, webdav: &str| {
+        let flags = [&tls[..], &["--nfs", "0.0.0.0:2049", "--webdav", webdav, "--nfs-require", require]].concat();
+        refused(&flags)
+    };
+    assert_eq!(with_tls("certificate", "8080"), None);
+    assert!(with_tls("tls", "8080").unwrap().contains("--nfs-require certificate"));
+    assert!(with_tls("certificate", "192.0.2.1:80").is_some(), "TLS of NFS does nothing for WebDAV");
+}
+
+#[test]
+fn the_files_of_tls_belong_together_and_a_rule_names_a_client_id() {
+    let refused = |flags: &[&str]| serve("api_config: x\n", flags).err();
+    assert!(refused(&["--nfs-certificate", "c"]).unwrap().contains("--nfs-key"));
+    assert!(refused(&["--nfs-client-ca", "c"]).unwrap().contains("--nfs-certificate"));
+    for wrong in ["desk", "C.", "C.1/auto"] {
+        assert!(refused(&["--nfs-require-tls-for", wrong]).unwrap().contains("raptorgate clients"), "{wrong}");
+    }
+    let yaml = "api_config: x\nnfs_certificate: c\nnfs_key: k\nnfs_require: tls\nnfs_require_tls_for: [C.1, C.2]\n";
+    let keys = serve(yaml, &[]).unwrap().gateway;
+    assert_eq!((keys.nfs_require, keys.nfs_require_tls_for.len()), (Require::Tls, 2));
 }

@@ -1,10 +1,11 @@
 //! `clients`: the endpoints.
 
+use anyhow::{anyhow, bail};
 use serde_json::Value;
 use vfs::{Clock, SystemClock, Timestamp};
 
 use super::control_only::Arguments;
-use crate::terminal::{age, say, table};
+use crate::terminal::{age, printable, say, table};
 
 /// Asks and prints.
 ///
@@ -23,6 +24,26 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<()> {
         table(&["CLIENT ID", "HOST", "SYSTEM", "SEEN", "FLOWS", "LABELS"], &rows);
     }
     Ok(())
+}
+
+/// The endpoint of this id or host name among `clients`.
+///
+/// # Errors
+/// If there is none, or more than one of this host name.
+pub fn find<'a>(clients: &'a Value, endpoint: &str) -> anyhow::Result<&'a Value> {
+    let all = || clients.as_array().into_iter().flatten();
+    let text = |client: &Value, path: &str| client.pointer(path).and_then(Value::as_str).map(str::to_lowercase);
+    let wanted = endpoint.to_lowercase();
+    if let Some(found) = all().find(|client| text(client, "/id/client_id").as_ref() == Some(&wanted)) {
+        return Ok(found);
+    }
+    let mut called = all().filter(|client| text(client, "/hostname").as_ref() == Some(&wanted));
+    let none = || anyhow!("the gateway knows no endpoint {}: see `raptorgate clients`", printable(endpoint));
+    let found = called.next().ok_or_else(none)?;
+    if called.next().is_some() {
+        bail!("several endpoints are called {}: name one by its id, see `raptorgate clients`", printable(endpoint));
+    }
+    Ok(found)
 }
 
 fn row(client: &Value) -> Vec<String> {
@@ -73,5 +94,15 @@ mod tests {
         assert!(told(&status)[3].ends_with("days ago"));
         status.endpoint.last_seen = None;
         assert_eq!(told(&status)[3], "never");
+    }
+
+    #[test]
+    fn an_endpoint_is_found_by_its_id_or_by_a_name_of_its_own() {
+        let client = |id: &str, host: &str| serde_json::json!({ "id": { "client_id": id }, "hostname": host });
+        let clients = serde_json::json!([client("C.1", "desk"), client("C.2", "desk"), client("C.3", "lab")]);
+        assert_eq!(find(&clients, "c.2").unwrap()["id"]["client_id"], "C.2");
+        assert_eq!(find(&clients, "LAB").unwrap()["id"]["client_id"], "C.3");
+        assert!(find(&clients, "desk").unwrap_err().to_string().contains("several"));
+        assert!(find(&clients, "C.9").unwrap_err().to_string().contains("knows no endpoint"));
     }
 }

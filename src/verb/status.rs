@@ -47,10 +47,11 @@ fn in_words(status: &Value) -> Vec<String> {
             number("/endpoints/jobs")
         ),
         format!(
-            "NFS        {}{}",
+            "NFS        {}{}{}",
             nfs.join(", "),
+            status["nfs_xprtsec"].as_str().map(|kind| format!("; only with xprtsec={kind}")).unwrap_or_default(),
             if portmapped {
-                "; a mount needs no options"
+                "; a mount needs no options for the ports"
             } else {
                 "; a mount needs options for the ports: see /-/connect"
             }

@@ -113,6 +113,7 @@ impl Prepared {
         let mut reach = Reach {
             nfs: nfs.addresses().to_vec(),
             portmapped: is_portmapped(nfs.portmap()),
+            xprtsec: settings::xprtsec(keys),
             webdav: ports::usable(&listeners.webdav),
             credentials: self.credentials.clone(),
         };
@@ -144,14 +145,20 @@ impl Prepared {
             hosts: keys.host.clone(),
             hold: keys.webdav_hold,
             control_socket: Some(state::control_socket(&self.state)),
-            status: Arc::new(self.status(reach.clone(), origin, calls)),
+            status: Arc::new(self.status(reach.clone(), keys.nfs_require_tls_for.clone(), origin, calls)),
             connect: commands.map(|(title, command)| (title.to_owned(), command)).collect(),
             ..webdav::Config::new(self.principal.clone())
         }
     }
 
     /// What the status page and the verb say of the program itself.
-    fn status(&self, reach: Reach, origin: Value, calls: Metrics) -> impl Fn() -> Value + Send + Sync + 'static {
+    fn status(
+        &self,
+        reach: Reach,
+        tls_for: Vec<String>,
+        origin: Value,
+        calls: Metrics,
+    ) -> impl Fn() -> Value + Send + Sync + 'static {
         let (store, clock) = (self.store.clone(), self.clock.clone());
         let (started, state) = (self.clock.now(), self.state.clone());
         let ledger = self.ledger.path().to_owned();
@@ -164,6 +171,8 @@ impl Prepared {
                 "server": origin,
                 "nfs": reach.nfs,
                 "portmapped": reach.portmapped,
+                "nfs_xprtsec": reach.xprtsec,
+                "nfs_tls_for": tls_for,
                 "webdav": reach.webdav_url(),
                 "state": state,
                 "ledger": ledger,

@@ -7,7 +7,7 @@ use vfs::Principal;
 use vfs::freshness::FreshnessPolicy;
 use vfs::settings::Settings;
 
-use crate::configuration::{GatewayKeys, Offline, Portmap};
+use crate::configuration::{GatewayKeys, Offline, Portmap, Require};
 
 /// For the model.
 pub fn of_model(keys: &GatewayKeys) -> Settings {
@@ -43,6 +43,15 @@ pub fn of_admission(keys: &GatewayKeys) -> Limits {
     }
 }
 
+/// What a Linux mount needs as `xprtsec=`.
+pub fn xprtsec(keys: &GatewayKeys) -> Option<&'static str> {
+    match keys.nfs_require {
+        Require::Nothing => None,
+        Require::Tls => Some("tls"),
+        Require::Certificate => Some("mtls"),
+    }
+}
+
 /// For NFS.
 pub fn of_nfs(keys: &GatewayKeys, principal: Principal, listen: Vec<SocketAddr>) -> nfs::Config {
     nfs::Config {
@@ -56,6 +65,17 @@ pub fn of_nfs(keys: &GatewayKeys, principal: Principal, listen: Vec<SocketAddr>)
         hold: keys.nfs_hold,
         loopback_any: keys.nfs_any_process,
         principal,
+        tls: keys.nfs_certificate.clone().zip(keys.nfs_key.clone()).map(|(certificate, key)| nfs::TlsFiles {
+            certificate,
+            key,
+            client_ca: keys.nfs_client_ca.clone(),
+        }),
+        require: match keys.nfs_require {
+            Require::Nothing => nfs::Require::Nothing,
+            Require::Tls => nfs::Require::Tls,
+            Require::Certificate => nfs::Require::Certificate,
+        },
+        require_tls_for: keys.nfs_require_tls_for.clone(),
         ..nfs::Config::default()
     }
 }

@@ -1,6 +1,7 @@
 //! What can be set, with defaults that suit one analyst's machine.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use vfs::Principal;
@@ -28,6 +29,12 @@ pub struct Config {
     pub loopback_any: bool,
     /// For whom flows are started.
     pub principal: Principal,
+    /// Our certificate; `None`: no TLS.
+    pub tls: Option<TlsFiles>,
+    /// What every connection must have before it is told anything.
+    pub require: Require,
+    /// Client ids of endpoints that are shown through TLS only.
+    pub require_tls_for: Vec<String>,
     /// Bounds of everything a peer can make grow.
     pub limits: Limits,
 }
@@ -45,6 +52,9 @@ impl Default for Config {
             hold: Duration::from_secs(45),
             loopback_any: false,
             principal: Principal::new("local"),
+            tls: None,
+            require: Require::Nothing,
+            require_tls_for: Vec::new(),
             limits: Limits::default(),
         }
     }
@@ -62,6 +72,29 @@ pub enum PortmapMode {
     Register,
     /// Neither: clients need mount options.
     Off,
+}
+
+/// The files of TLS, all PEM. They are read again when they have changed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TlsFiles {
+    /// Our certificate, and those between it and its CA.
+    pub certificate: PathBuf,
+    /// Its key.
+    pub key: PathBuf,
+    /// The CA whose certificates clients may show; `None`: clients are not asked.
+    pub client_ca: Option<PathBuf>,
+}
+
+/// What a connection must have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Require {
+    /// Nothing: TLS is for who asks for it.
+    #[default]
+    Nothing,
+    /// TLS.
+    Tls,
+    /// TLS, with a certificate of the clients' CA.
+    Certificate,
 }
 
 /// Bounds of everything a peer can make grow.
@@ -89,6 +122,8 @@ pub struct Limits {
     pub idle: Duration,
     /// A new connection has to bring its first record, and every record its last byte, within this time.
     pub record_time: Duration,
+    /// A TLS handshake has to end within this time. Linux gives it up after 20 s itself.
+    pub handshake_time: Duration,
     /// A client that takes none of its replies for so long is disconnected.
     pub stall: Duration,
     /// How long [`crate::Server::stop`] waits for calls that are being answered.
@@ -126,6 +161,7 @@ impl Default for Limits {
             connections: 8_192,
             idle: Duration::from_secs(15 * 60),
             record_time: Duration::from_secs(30),
+            handshake_time: Duration::from_secs(20),
             stall: Duration::from_secs(120),
             drain: Duration::from_secs(2),
         }

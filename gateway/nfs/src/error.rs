@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 /// Why a server does not start. The text says what to do.
 #[derive(Debug, thiserror::Error)]
@@ -9,6 +10,17 @@ pub enum Error {
     /// There is nothing to listen on.
     #[error("no address to listen on is configured for NFS")]
     NoAddress,
+    /// TLS is demanded and cannot be done.
+    #[error("{0}")]
+    Requirement(&'static str),
+    /// A file of TLS cannot be used.
+    #[error("{}: {reason}", path.display())]
+    Tls {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        reason: String,
+    },
     /// An address cannot be listened on.
     #[error("cannot listen on {address} for {purpose}: {source}{}", advice(source))]
     Listen {

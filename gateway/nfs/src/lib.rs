@@ -13,10 +13,12 @@ mod nlm;
 mod nsm;
 mod peer;
 mod portmap;
+mod requirements;
 mod rpc;
 mod server;
+mod tls;
 
-pub use config::{Config, Limits, NFS_PORT, PORTMAP_PORT, PortmapMode};
+pub use config::{Config, Limits, NFS_PORT, PORTMAP_PORT, PortmapMode, Require, TlsFiles};
 pub use error::Error;
 pub use metrics::{Metrics, ProcedureMetrics, WAIT_BUCKETS_MS};
 pub use nfs3::{About, status_of};

@@ -18,7 +18,9 @@ use crate::nlm::{self, Locks, Nlm};
 use crate::nsm::{self, Nsm};
 use crate::peer::Policies;
 use crate::portmap::{self, Families, Mapping, Portmap, PortmapStatus, Protocol, Registered, Registry};
+use crate::requirements::Requirements;
 use crate::rpc::{self, Admission, ConnectionReport, Engine, Programs, Service, Table, accept, serve_datagrams};
+use crate::tls::Identity;
 use bind::Sockets;
 
 /// A running NFS server. [`Server::stop`] ends it well; dropping it cuts everything off.
@@ -36,9 +38,14 @@ impl Server {
     /// Listens, registers, serves.
     ///
     /// # Errors
-    /// If an address cannot be listened on. Lacking a portmapper is no error but told by [`Server::portmap`], unless
+    /// If an address cannot be listened on, or TLS cannot be done as configured. Lacking a portmapper is no error but told by [`Server::portmap`], unless
     /// [`PortmapMode::Own`] asks for it.
     pub async fn start(vfs: Vfs, config: Config) -> Result<Server, Error> {
+        let requirements = Requirements::new(&vfs, &config)?;
+        let tls = match &config.tls {
+            Some(files) => Some(Arc::new(Identity::load(files.clone(), config.require)?)),
+            None => None,
+        };
         let nfs = bind::streams(&config.listen, "NFS")?;
         let addresses = nfs.addresses();
         let port = addresses.first().map(SocketAddr::port).ok_or(Error::NoAddress)?;
@@ -66,10 +73,11 @@ impl Server {
         let limits = config::descriptors().map_or(config.limits, |count| config.limits.within_descriptors(count));
         let mounted = Arc::new(Notify::new());
         let engine = Arc::new(Engine {
-            programs: programs(&vfs, &config, registry.clone(), mounted.clone()),
+            programs: programs(&vfs, &config, requirements, registry.clone(), mounted.clone()),
             table: Table::new(limits),
             limits,
             policies: Policies::new(config.principal.clone(), config.hold, config.limits.reading_bytes),
+            tls,
         });
 
         let (stop, stopped) = watch::channel(false);
@@ -158,17 +166,23 @@ impl Server {
     }
 }
 
-fn programs(vfs: &Vfs, config: &Config, registry: Arc<Registry>, mounted: Arc<Notify>) -> Programs {
+fn programs(
+    vfs: &Vfs,
+    config: &Config,
+    requirements: Requirements,
+    registry: Arc<Registry>,
+    mounted: Arc<Notify>,
+) -> Programs {
     let locks = Arc::new(Locks::default());
     let services: Vec<Box<dyn Service>> = vec![
-        Box::new(Nfs3::new(vfs.clone(), config.limits.reading_bytes_total, mounted)),
-        Box::new(Mount::new(vfs.clone())),
+        Box::new(Nfs3::new(vfs.clone(), config.limits.reading_bytes_total, mounted, requirements)),
+        Box::new(Mount::new(vfs.clone(), config.require)),
         Box::new(Portmap::new(registry)),
         // Clients' portmappers listen where ours would.
         Box::new(Nlm::new(vfs.clone(), locks.clone(), config.portmap_port)),
         Box::new(Nsm::new(locks)),
     ];
-    Programs::new(services, Admission::new(config.loopback_any, rpc::owner()))
+    Programs::new(services, Admission::new(config.loopback_any, rpc::owner()), config.tls.is_some())
 }
 
 fn own_programs(port: u16, mount_port: u16, families: Families) -> Vec<Mapping> {

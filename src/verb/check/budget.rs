@@ -1,6 +1,5 @@
 //! What the running gateway has learned of an endpoint: how often it takes work, and what would help.
 
-use anyhow::{anyhow, bail};
 use serde_json::Value;
 use vfs::{Clock, SystemClock, Timestamp};
 
@@ -8,26 +7,6 @@ use crate::terminal::{age, printable};
 
 /// With fewer seconds between two tokens than this nobody feels the wait for one.
 const FELT: f64 = 5.0;
-
-/// The endpoint of this id or host name among `clients`.
-///
-/// # Errors
-/// If there is none, or more than one of this host name.
-pub fn find<'a>(clients: &'a Value, endpoint: &str) -> anyhow::Result<&'a Value> {
-    let all = || clients.as_array().into_iter().flatten();
-    let text = |client: &Value, path: &str| client.pointer(path).and_then(Value::as_str).map(str::to_lowercase);
-    let wanted = endpoint.to_lowercase();
-    if let Some(found) = all().find(|client| text(client, "/id/client_id").as_ref() == Some(&wanted)) {
-        return Ok(found);
-    }
-    let mut called = all().filter(|client| text(client, "/hostname").as_ref() == Some(&wanted));
-    let none = || anyhow!("the gateway knows no endpoint {}: see `raptorgate clients`", printable(endpoint));
-    let found = called.next().ok_or_else(none)?;
-    if called.next().is_some() {
-        bail!("several endpoints are called {}: name one by its id, see `raptorgate clients`", printable(endpoint));
-    }
-    Ok(found)
-}
 
 /// The lines that tell of it.
 pub fn in_words(client: &Value) -> Vec<String> {
@@ -100,15 +79,6 @@ mod tests {
             ),
             client("C.3", "lab", json!({})),
         ])
-    }
-
-    #[test]
-    fn an_endpoint_is_found_by_its_id_or_by_a_name_of_its_own() {
-        let clients = clients();
-        assert_eq!(find(&clients, "c.2").unwrap()["id"]["client_id"], "C.2");
-        assert_eq!(find(&clients, "LAB").unwrap()["id"]["client_id"], "C.3");
-        assert!(find(&clients, "desk").unwrap_err().to_string().contains("several"));
-        assert!(find(&clients, "C.9").unwrap_err().to_string().contains("knows no endpoint"));
     }
 
     #[test]

@@ -10,6 +10,7 @@ use clap::Args;
 use serde_json::{Value, json};
 use velociraptor::CheckReport;
 
+use super::clients;
 use crate::configuration::StateKeys;
 use crate::control::Control;
 use crate::terminal::say;
@@ -67,8 +68,8 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<()> {
 async fn check_endpoint(endpoint: &str, arguments: &Arguments) -> anyhow::Result<()> {
     let gateway = Control::of(arguments.state.state.as_deref());
     let gateway = gateway.context("an endpoint's budget is learned by a gateway while it runs")?;
-    let clients = gateway.get("clients").await?;
-    let found = budget::find(&clients, endpoint)?;
+    let all = gateway.get("clients").await?;
+    let found = clients::find(&all, endpoint)?;
     if arguments.json {
         say(&found.to_string());
     } else {

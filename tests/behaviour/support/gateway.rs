@@ -169,6 +169,11 @@ impl Gateway {
         &self.ready
     }
 
+    /// Its state folder.
+    pub fn state(&self) -> &Path {
+        &self.start.state
+    }
+
     /// Port of the NFS service.
     pub fn nfs_port(&self) -> u16 {
         self.start.nfs_port

@@ -51,6 +51,14 @@ pub(super) fn call(
             return Ok(Answer::Written);
         }
     };
+    if shared.is_stranger(peer) && is_on_an_endpoint(&names) {
+        let error = Error::new(
+            ErrorKind::Denied,
+            "below an endpoint's root, and MOUNT came without a certificate: mount the endpoint's root (/C.xxxx) instead",
+        );
+        refuse(reply, peer, path, &error);
+        return Ok(Answer::Written);
+    }
     if !request.may_wait {
         return Ok(Answer::Silent);
     }
@@ -85,6 +93,14 @@ fn components(path: &[u8]) -> vfs::Result<Vec<String>> {
         return Err(Error::invalid("a path to mount cannot contain `..`"));
     }
     Ok(names)
+}
+
+/// Whether the path leads below an endpoint's root, which the gateway cannot follow from what it knows by itself.
+fn is_on_an_endpoint(names: &[String]) -> bool {
+    let names =
+        if names.first().is_some_and(|name| name == "frozen") { names.get(1..).unwrap_or_default() } else { names };
+    let own = if names.first().is_some_and(|name| name == "by-name") { 2 } else { 1 };
+    names.len() > own
 }
 
 fn grant(shared: &Shared, reply: &mut Reply, peer: &Peer, path: &[u8], node: &Node) {
@@ -125,6 +141,23 @@ mod tests {
         assert!(components(b"/").unwrap().is_empty());
         assert_eq!(components(b"/C.1/../C.2").unwrap_err().kind(), ErrorKind::Invalid);
         assert_eq!(components(b"/\xff").unwrap_err().kind(), ErrorKind::Absent);
+    }
+
+    #[test]
+    fn a_stranger_gets_no_further_than_the_root_of_an_endpoint() {
+        for (path, is_below) in [
+            ("/", false),
+            ("/C.1", false),
+            ("/by-name/desk", false),
+            ("/frozen/C.1", false),
+            ("/frozen/by-name/desk", false),
+            ("/C.1/auto", true),
+            ("/by-name/desk/auto", true),
+            ("/frozen/C.1/auto", true),
+            ("/frozen/by-name/desk/auto", true),
+        ] {
+            assert_eq!(is_on_an_endpoint(&components(path.as_bytes()).unwrap()), is_below, "{path}");
+        }
     }
 
     #[test]

@@ -8,7 +8,8 @@ use std::sync::Arc;
 
 use vfs::Vfs;
 
-use crate::rpc::{Answer, Decoder, Refusal, Reply, Request, Service};
+use crate::config::Require;
+use crate::rpc::{Answer, Decoder, Peer, Refusal, Reply, Request, Security, Service};
 use dump::Mounts;
 
 /// Program number.
@@ -29,11 +30,20 @@ pub(crate) struct Mount {
 struct Shared {
     vfs: Vfs,
     mounts: Mounts,
+    require: Require,
+}
+
+impl Shared {
+    /// Whoever asks is a stranger where certificates are asked for. Kernels mount in clear, so he gets the handles of endpoints
+    /// (which open nothing without a certificate), and no look at one.
+    fn is_stranger(&self, peer: &Peer) -> bool {
+        self.require == Require::Certificate && peer.security != Security::Certified
+    }
 }
 
 impl Mount {
-    pub(crate) fn new(vfs: Vfs) -> Mount {
-        Mount { shared: Arc::new(Shared { vfs, mounts: Mounts::default() }) }
+    pub(crate) fn new(vfs: Vfs, require: Require) -> Mount {
+        Mount { shared: Arc::new(Shared { vfs, mounts: Mounts::default(), require }) }
     }
 }
 
@@ -59,6 +69,7 @@ impl Service for Mount {
         match request.procedure {
             0 => {}
             1 if request.version == VERSION => return mnt::call(shared, request, arguments, reply),
+            2 | 5 if shared.is_stranger(request.peer) => reply.boolean(false), // an empty list
             2 => shared.mounts.put(reply),
             3 => shared.mounts.remove(request.peer.address.ip(), arguments.opaque(PATH_LIMIT)?),
             4 => shared.mounts.remove_all(request.peer.address.ip()),

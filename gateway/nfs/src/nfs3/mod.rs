@@ -36,6 +36,7 @@ use std::time::Duration;
 use tokio::sync::{Notify, Semaphore};
 use vfs::{Attributes, Call, Error, Node, Vfs};
 
+use crate::requirements::Requirements;
 use crate::rpc::{Answer, AuthStatus, Decoder, Refusal, Reply, Request, Service, waiting};
 
 pub(crate) use attributes::MAX_FILE_SIZE;
@@ -46,7 +47,7 @@ pub(crate) const PROGRAM: u32 = nfsserve::nfs::PROGRAM;
 /// The one version that is served; version 4 gets PROG_MISMATCH, upon which Linux falls back (docs/nfs-clients.md §3.1).
 pub(crate) const VERSION: u32 = nfsserve::nfs::VERSION;
 /// Most bytes of a handle.
-const HANDLE_LIMIT: usize = nfsserve::nfs::NFS3_FHSIZE as usize;
+pub(crate) const HANDLE_LIMIT: usize = nfsserve::nfs::NFS3_FHSIZE as usize;
 /// A name may be as long as the record allows: raw names of an endpoint can be longer than 255 bytes.
 const NAME_LIMIT: usize = 64 << 10;
 /// The most that one READ gives, and the largest reply to READDIR and READDIRPLUS.
@@ -81,6 +82,7 @@ const PROCEDURES: [&str; 22] = [
 pub(crate) struct Nfs3 {
     shared: Arc<Shared>,
     mounted: Arc<Notify>,
+    requirements: Requirements,
 }
 
 /// What calls that wait take with them.
@@ -94,10 +96,14 @@ struct Shared {
 impl Nfs3 {
     /// `reading_bytes`: READ that all connections together may wait for at a time. `mounted` is told whenever a client seems to have
     /// mounted.
-    pub(crate) fn new(vfs: Vfs, reading_bytes: usize, mounted: Arc<Notify>) -> Nfs3 {
+    pub(crate) fn new(vfs: Vfs, reading_bytes: usize, mounted: Arc<Notify>, requirements: Requirements) -> Nfs3 {
         let kib = (reading_bytes / 1024).clamp(TRANSFER_LIMIT as usize / 1024, Semaphore::MAX_PERMITS);
         let reading_kib = u32::try_from(kib).unwrap_or(u32::MAX);
-        Nfs3 { shared: Arc::new(Shared { vfs, reading: Arc::new(Semaphore::new(kib)), reading_kib }), mounted }
+        Nfs3 {
+            shared: Arc::new(Shared { vfs, reading: Arc::new(Semaphore::new(kib)), reading_kib }),
+            mounted,
+            requirements,
+        }
     }
 }
 
@@ -121,6 +127,9 @@ impl Service for Nfs3 {
     #[inline]
     fn call(&self, request: &Request<'_>, arguments: &mut Decoder<'_>, reply: &mut Reply) -> Result<Answer, Refusal> {
         if request.procedure != 0 && !request.admitted {
+            return Err(Refusal::Auth(AuthStatus::TooWeak));
+        }
+        if request.procedure != 0 && self.requirements.refuse(&self.shared.vfs, request.peer, *arguments) {
             return Err(Refusal::Auth(AuthStatus::TooWeak));
         }
         // NFS over UDP is not offered: replies would not fit.

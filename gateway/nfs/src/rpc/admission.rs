@@ -1,7 +1,7 @@
 //! Who on this machine may use the mount (D3: loopback is not a permission).
 
 use super::credential::Credential;
-use super::peer::Peer;
+use super::peer::{Peer, Security};
 
 /// Why a credential is refused (`auth_stat`, RFC 5531 §9).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,7 +21,8 @@ pub(crate) struct Admission {
 }
 
 impl Admission {
-    /// `loopback_any` lets every local process in; else reserved source ports (the kernel's client), user 0 and `owner`.
+    /// `loopback_any` lets every local process in; else reserved source ports (the kernel's client), user 0, `owner`, and
+    /// whoever has a certificate.
     pub(crate) fn new(loopback_any: bool, owner: Option<u32>) -> Admission {
         Admission { loopback_any, owner }
     }
@@ -29,7 +30,8 @@ impl Admission {
     /// Whether the call may do more than NULL.
     #[inline]
     pub(crate) fn admits(&self, peer: &Peer, credential: &Credential<'_>) -> bool {
-        if self.loopback_any || !peer.is_loopback() || peer.has_reserved_port() {
+        if self.loopback_any || !peer.is_loopback() || peer.has_reserved_port() || peer.security == Security::Certified
+        {
             return true;
         }
         credential.uid().is_some_and(|uid| uid == 0 || Some(uid) == self.owner)
@@ -82,6 +84,9 @@ mod tests {
         ] {
             assert_eq!(rule.admits(&peer(address), &credential), admitted, "{address} {credential:?}");
         }
+        let certified = peer("127.0.0.1:40000").over_tls(Some(vfs::Principal::new("alice")));
+        assert!(rule.admits(&certified, &user(1001)));
+        assert!(!rule.admits(&peer("127.0.0.1:40000").over_tls(None), &user(1001)));
         assert!(Admission::new(true, None).admits(&peer("127.0.0.1:40000"), &Credential::None));
     }
 }

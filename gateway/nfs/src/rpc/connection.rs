@@ -27,14 +27,16 @@ const IDLE_BUFFER: usize = 8 << 10;
 const MIN_READ: usize = 4 << 10;
 const MAX_READ: usize = 64 << 10;
 
-/// Serves one connection until it ends, or `stop` turns true and the calls at hand are answered.
+/// Serves one connection until it ends, or `stop` turns true and the calls at hand are answered. Gives it back where the client
+/// was told to begin TLS: its next bytes are the handshake.
 pub(crate) async fn serve<S>(
     stream: S,
     peer: Arc<Peer>,
     slot: Slot,
     engine: Arc<Engine>,
     mut stop: watch::Receiver<bool>,
-) where
+) -> Option<(S, Slot)>
+where
     S: AsyncRead + AsyncWrite + Unpin + Send,
 {
     let now = Instant::now();
@@ -64,9 +66,17 @@ pub(crate) async fn serve<S>(
         }
         connection.poll(context, sleep.as_mut())
     });
-    let why = end.await;
-    tracing::debug!(peer = %connection.peer.address, why, "connection ended");
-    let _ = connection.stream.shutdown().await;
+    let end = end.await;
+    let Connection { mut stream, peer, slot, engine, .. } = connection;
+    match end {
+        End::StartTls => Some((stream, slot)),
+        End::Over(why) => {
+            tracing::debug!(peer = %peer.address, why, "connection ended");
+            // TLS says goodbye, for which a full socket has no room.
+            let _ = tokio::time::timeout(engine.limits.drain, stream.shutdown()).await;
+            None
+        }
+    }
 }
 
 struct Connection<S> {
@@ -91,11 +101,17 @@ enum State {
     Open,
     /// The peer sends nothing more: what is complete is written, what is held is dropped.
     Finished,
+    /// The client was told to begin TLS: what it sends next is not ours to read.
+    Upgrading,
     /// The server stops: no more is read, what is held may still end until then.
     Draining(Instant),
 }
 
-type End = &'static str;
+/// Why a connection is served no longer.
+enum End {
+    Over(&'static str),
+    StartTls,
+}
 
 impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
     /// Does all that can be done now. Ready with the reason when the connection is over.
@@ -115,13 +131,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
         if unfinished != self.unfinished {
             self.unfinished = unfinished;
             if !self.slot.may_keep_unfinished(unfinished) {
-                return Poll::Ready("too many unfinished records");
+                return Poll::Ready(End::Over("too many unfinished records"));
             }
         }
         if self.output.is_empty() {
             match self.state {
-                State::Finished => return Poll::Ready("closed by the client"),
-                State::Draining(_) if self.held.is_empty() => return Poll::Ready("server stops"),
+                State::Finished => return Poll::Ready(End::Over("closed by the client")),
+                State::Upgrading => return Poll::Ready(End::StartTls),
+                State::Draining(_) if self.held.is_empty() => return Poll::Ready(End::Over("server stops")),
                 _ => {}
             }
         }
@@ -136,7 +153,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
                 return Poll::Pending;
             }
             if deadline <= Instant::now() {
-                return Poll::Ready("too slow or idle for too long");
+                return Poll::Ready(End::Over("too slow or idle for too long"));
             }
             sleep.as_mut().reset(deadline);
         }
@@ -155,7 +172,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
                 progress = true;
             }
             if let Poll::Ready(Err(_)) = flushed {
-                return Err("cannot be written to");
+                return Err(End::Over("cannot be written to"));
             }
         }
         if self.state == State::Open && !self.is_paused() {
@@ -199,14 +216,25 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
         let mut calls = 0;
         let was_empty = self.output.is_empty();
         while self.output.queued() < self.engine.limits.queued_bytes {
-            let Some(record) = self.records.next_record().map_err(|_| "a record is too long")? else { break };
+            let Some(record) = self.records.next_record().map_err(|_| End::Over("a record is too long"))? else {
+                break;
+            };
             calls += 1;
             match self.engine.programs.dispatch(record, &self.peer, &self.slot, self.output.take_tail()) {
                 Dispatched::Reply(reply) => self.output.complete(reply),
+                Dispatched::StartTls(reply) => {
+                    self.output.complete(reply);
+                    // What came in clear must never be taken for something that came protected.
+                    if self.records.is_partial() || !self.held.is_empty() || self.state != State::Open {
+                        return Err(End::Over("TLS was to begin in the middle of calls"));
+                    }
+                    self.state = State::Upgrading;
+                    break;
+                }
                 Dispatched::Silent(tail) => self.output.put_back(tail),
                 Dispatched::NoCall(tail) => {
                     self.output.put_back(tail);
-                    return Err("not RPC");
+                    return Err(End::Over("not RPC"));
                 }
                 Dispatched::Later { waiting, buffer, metrics, procedure } => {
                     self.output.put_back(buffer);
@@ -252,7 +280,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
                 Ok(true)
             }
             Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::Interrupted => Ok(true),
-            Poll::Ready(Err(_)) => Err("cannot be read from"),
+            Poll::Ready(Err(_)) => Err(End::Over("cannot be read from")),
         }
     }
 

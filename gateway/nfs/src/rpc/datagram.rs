@@ -59,7 +59,7 @@ pub(crate) async fn serve_datagrams(socket: UdpSocket, engine: Arc<Engine>, mut 
                 slot.counters().calls.fetch_add(1, Ordering::Relaxed);
                 let peer = Arc::new(Peer::new(from, local, Transport::Udp, &engine.policies));
                 match engine.programs.dispatch(record, &peer, &slot, BytesMut::new()) {
-                    Dispatched::Reply(reply) => send(&socket, from, &reply).await,
+                    Dispatched::Reply(reply) | Dispatched::StartTls(reply) => send(&socket, from, &reply).await,
                     Dispatched::Silent(_) | Dispatched::NoCall(_) => {}
                     Dispatched::Later { waiting, metrics, procedure, .. } => {
                         working.insert(asked);

@@ -15,6 +15,9 @@ use super::reply::{Finished, Reply};
 use super::table::Slot;
 use crate::metrics::{ProcedureMetrics, Procedures};
 
+/// The procedure that does nothing, of every program.
+const NULL: u32 = 0;
+
 /// A call whose program and version exist.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Request<'a> {
@@ -89,6 +92,8 @@ pub(crate) trait Service: Send + Sync + 'static {
 pub(crate) struct Programs {
     entries: Vec<(Box<dyn Service>, Arc<Procedures>)>,
     admission: Admission,
+    /// The probe for TLS is answered with yes.
+    does_tls: bool,
 }
 
 /// What became of a record.
@@ -97,6 +102,8 @@ pub(crate) enum Dispatched {
     Reply(Finished),
     /// Answered later.
     Later { waiting: Waiting, buffer: BytesMut, metrics: Arc<Procedures>, procedure: u32 },
+    /// Answered: the next bytes on this connection, in both directions, are a TLS handshake.
+    StartTls(Finished),
     /// Not answered.
     Silent(BytesMut),
     /// No call at all: the stream cannot be trusted.
@@ -104,12 +111,12 @@ pub(crate) enum Dispatched {
 }
 
 impl Programs {
-    pub(crate) fn new(services: Vec<Box<dyn Service>>, admission: Admission) -> Programs {
+    pub(crate) fn new(services: Vec<Box<dyn Service>>, admission: Admission, does_tls: bool) -> Programs {
         let entries = services.into_iter().map(|service| {
             let metrics = Arc::new(Procedures::new(service.name(), service.procedures()));
             (service, metrics)
         });
-        Programs { entries: entries.collect(), admission }
+        Programs { entries: entries.collect(), admission, does_tls }
     }
 
     pub(crate) fn metrics(&self) -> Vec<ProcedureMetrics> {
@@ -128,6 +135,10 @@ impl Programs {
             return Dispatched::Reply(reply.program_unavailable());
         };
         let credential = match target.credential {
+            // Whatever the version: clients that look for the version that we serve probe anew with each.
+            Ok(Credential::TlsProbe) if self.does_tls && target.procedure == NULL && peer.may_start_tls() => {
+                return Dispatched::StartTls(reply.start_tls());
+            }
             Ok(Credential::TlsProbe | Credential::Unsupported(_)) | Err(Malformed) => {
                 return Dispatched::Reply(reply.auth_error(AuthStatus::BadCredential));
             }

@@ -9,12 +9,13 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use super::connection;
 use super::dispatch::Programs;
 use super::peer::{Peer, Transport};
-use super::table::Table;
+use super::table::{Slot, Table};
+use super::{connection, upgrade};
 use crate::config::Limits;
 use crate::peer::Policies;
+use crate::tls::Identity;
 
 /// What all sockets share.
 pub(crate) struct Engine {
@@ -22,6 +23,8 @@ pub(crate) struct Engine {
     pub table: Arc<Table>,
     pub limits: Limits,
     pub policies: Policies,
+    /// Who we are where TLS is done.
+    pub tls: Option<Arc<Identity>>,
 }
 
 /// How long to wait when the machine is out of descriptors or memory.
@@ -77,7 +80,15 @@ fn open(
     // Both only make things better; a socket that refuses is about to fail anyway.
     let _ = stream.set_nodelay(true);
     let _ = socket2::SockRef::from(&stream).set_keepalive(true);
-    connections.spawn(connection::serve(stream, peer, slot, engine.clone(), stop.clone()));
+    connections.spawn(serve(stream, peer, slot, engine.clone(), stop.clone()));
+}
+
+/// Serves a connection in clear, and then, if the client asks for it, what comes through TLS.
+async fn serve(stream: TcpStream, peer: Arc<Peer>, slot: Slot, engine: Arc<Engine>, mut stop: watch::Receiver<bool>) {
+    let served = connection::serve(stream, peer.clone(), slot, engine.clone(), stop.clone()).await;
+    let Some((stream, slot)) = served else { return };
+    let Some((stream, peer)) = upgrade::shake_hands(stream, &peer, &slot, &engine, &mut stop).await else { return };
+    connection::serve(stream, Arc::new(peer), slot, engine, stop).await;
 }
 
 /// The peer went away between its SYN and our accept: nothing of ours is wrong.

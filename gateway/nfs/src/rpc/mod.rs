@@ -17,6 +17,7 @@ mod peer;
 mod record;
 mod reply;
 mod table;
+mod upgrade;
 
 pub(crate) use admission::{Admission, AuthStatus, owner};
 pub(crate) use decode::Decoder;
@@ -25,6 +26,6 @@ pub use table::{ConnectionReport, ConnectionTotals};
 pub(crate) use datagram::serve_datagrams;
 pub(crate) use dispatch::{Answer, Programs, Refusal, Request, Service, waiting};
 pub(crate) use listener::{Engine, accept, stopped};
-pub(crate) use peer::{Peer, Transport};
+pub(crate) use peer::{Peer, Security, Transport};
 pub(crate) use reply::Reply;
 pub(crate) use table::Table;

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, Bytes, BytesMut};
 use tokio::io::AsyncWrite;
@@ -22,6 +22,8 @@ pub(crate) struct Output {
     chunk_bytes: usize,
     /// What was encoded last; replies are appended to it.
     tail: BytesMut,
+    /// The stream took bytes that it may still hold back (TLS does, while the socket is full).
+    unflushed: bool,
 }
 
 impl Output {
@@ -31,8 +33,9 @@ impl Output {
         self.chunk_bytes + self.tail.len()
     }
 
+    /// Everything is on its way.
     pub(crate) fn is_empty(&self) -> bool {
-        self.queued() == 0
+        self.queued() == 0 && !self.unflushed
     }
 
     /// The buffer to append the next reply to; it comes back with [`Output::put_back`] or [`Output::complete`].
@@ -84,7 +87,7 @@ impl Output {
         socket: &mut S,
         written: &mut u64,
     ) -> Poll<io::Result<()>> {
-        while !self.is_empty() {
+        while self.queued() > 0 {
             let count = {
                 let mut slices = [IoSlice::new(&[]); SLICES];
                 let pieces = self.chunks.iter().map(|chunk| &chunk[..]).chain(std::iter::once(&self.tail[..]));
@@ -101,8 +104,13 @@ impl Output {
                     Poll::Pending => return Poll::Pending,
                 }
             };
+            self.unflushed = true;
             *written += count as u64;
             self.advance(count);
+        }
+        if self.unflushed {
+            ready!(Pin::new(socket).poll_flush(context))?;
+            self.unflushed = false;
         }
         Poll::Ready(Ok(()))
     }

@@ -16,6 +16,8 @@ const PROC_UNAVAIL: u32 = 3;
 const GARBAGE_ARGS: u32 = 4;
 const RPC_MISMATCH: u32 = 0;
 const AUTH_ERROR: u32 = 1;
+const AUTH_NONE: u32 = 0;
+const STARTTLS: &[u8; 8] = b"STARTTLS";
 const LAST_FRAGMENT: u32 = 1 << 31;
 const PADDING: [u8; 3] = [0; 3];
 /// Bytes of the record marker.
@@ -160,6 +162,19 @@ impl Reply {
 
     pub(crate) fn auth_error(self, status: AuthStatus) -> Finished {
         self.denied(&[AUTH_ERROR, status as u32])
+    }
+
+    /// "This server does TLS; begin" (RFC 9289 §4.1): an empty success whose verifier says so.
+    pub(crate) fn start_tls(self) -> Finished {
+        let (xid, start) = (self.xid, self.start);
+        let mut buffer = self.abandon();
+        for word in [0, xid, REPLY, MSG_ACCEPTED, AUTH_NONE] {
+            buffer.put_u32(word);
+        }
+        buffer.put_u32(8);
+        buffer.extend_from_slice(STARTTLS);
+        buffer.put_u32(SUCCESS);
+        Reply { buffer, start, xid, payload: Vec::new(), payload_bytes: 0, failed: false, permits: Vec::new() }.finish()
     }
 
     pub(crate) fn program_unavailable(self) -> Finished {

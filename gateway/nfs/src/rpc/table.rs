@@ -3,9 +3,9 @@
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
-use vfs::{Clock, SystemClock, Timestamp};
+use vfs::{Clock, Principal, SystemClock, Timestamp};
 
 use super::peer::Peer;
 use crate::config::Limits;
@@ -24,6 +24,8 @@ pub(crate) struct Table {
     unfinished: AtomicUsize,
     accepted: AtomicU64,
     refused: AtomicU64,
+    handshakes: AtomicU64,
+    handshakes_refused: AtomicU64,
 }
 
 #[derive(Debug, Default)]
@@ -40,6 +42,8 @@ pub(crate) struct Counters {
     local: SocketAddr,
     kind: PeerKind,
     since: Timestamp,
+    /// Whom the client's certificate names, once there is TLS.
+    tls: OnceLock<Option<Principal>>,
     pub calls: AtomicU64,
     pub held: AtomicUsize,
     unfinished: AtomicUsize,
@@ -58,6 +62,10 @@ pub struct ConnectionReport {
     pub kind: PeerKind,
     /// Since when, RFC 3339.
     pub since: String,
+    /// Protected by TLS.
+    pub tls: bool,
+    /// Whom the client's certificate names, if it has shown one.
+    pub principal: Option<Principal>,
     /// Calls so far.
     pub calls: u64,
     /// Calls that are waiting for an endpoint.
@@ -79,6 +87,10 @@ pub struct ConnectionTotals {
     pub accepted: u64,
     /// Connections refused because of a cap.
     pub refused: u64,
+    /// TLS handshakes that succeeded.
+    pub handshakes: u64,
+    /// TLS handshakes that did not.
+    pub handshakes_refused: u64,
 }
 
 impl Counters {
@@ -88,6 +100,7 @@ impl Counters {
             local: peer.local,
             kind: peer.kind,
             since: SystemClock.now(),
+            tls: OnceLock::new(),
             calls: AtomicU64::new(0),
             held: AtomicUsize::new(0),
             unfinished: AtomicUsize::new(0),
@@ -106,6 +119,8 @@ impl Table {
             unfinished: AtomicUsize::new(0),
             accepted: AtomicU64::new(0),
             refused: AtomicU64::new(0),
+            handshakes: AtomicU64::new(0),
+            handshakes_refused: AtomicU64::new(0),
         })
     }
 
@@ -141,6 +156,8 @@ impl Table {
             local: counters.local,
             kind: counters.kind,
             since: counters.since.to_rfc3339(),
+            tls: counters.tls.get().is_some(),
+            principal: counters.tls.get().cloned().flatten(),
             calls: counters.calls.load(Ordering::Relaxed),
             held: counters.held.load(Ordering::Relaxed),
             received: counters.received.load(Ordering::Relaxed),
@@ -155,6 +172,8 @@ impl Table {
             held: self.held.load(Ordering::Relaxed),
             accepted: self.accepted.load(Ordering::Relaxed),
             refused: self.refused.load(Ordering::Relaxed),
+            handshakes: self.handshakes.load(Ordering::Relaxed),
+            handshakes_refused: self.handshakes_refused.load(Ordering::Relaxed),
         }
     }
 
@@ -189,6 +208,18 @@ impl Slot {
         let others = self.table.unfinished.fetch_add(bytes, Ordering::Relaxed).saturating_sub(before);
         self.table.unfinished.fetch_sub(before, Ordering::Relaxed);
         bytes <= SMALL_CALL || others + bytes <= self.table.limits.unfinished_bytes
+    }
+
+    /// Notes that a TLS handshake has ended, and whom the client's certificate names.
+    pub(crate) fn shook_hands(&self, certified: Option<Principal>) {
+        self.table.handshakes.fetch_add(1, Ordering::Relaxed);
+        // There is one handshake on a connection.
+        let _ = self.counters.tls.set(certified);
+    }
+
+    /// Notes that a TLS handshake was refused.
+    pub(crate) fn refused_hands(&self) {
+        self.table.handshakes_refused.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Counts a held call until the guard is dropped.

@@ -124,8 +124,8 @@ pub struct Attributes {
 }
 
 /// One connection.
-pub struct Client {
-    pub stream: TcpStream,
+pub struct Client<S = TcpStream> {
+    pub stream: S,
     pub uid: u32,
     xid: u32,
 }
@@ -135,6 +135,18 @@ impl Client {
         let stream = TcpStream::connect(address).unwrap();
         stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
         stream.set_nodelay(true).unwrap();
+        Client::over(stream)
+    }
+
+    /// Whether the server closed the connection.
+    pub fn is_closed(&mut self) -> bool {
+        matches!(self.stream.read(&mut [0; 1]), Ok(0)) || self.stream.take_error().unwrap().is_some()
+    }
+}
+
+impl<S: Read + Write> Client<S> {
+    /// A client of a connection that is there.
+    pub fn over(stream: S) -> Client<S> {
         Client { stream, uid: 0, xid: 100 }
     }
 
@@ -168,11 +180,6 @@ impl Client {
         self.stream.read_exact(&mut record).unwrap();
         let mut reader = Reader::new(record);
         (reader.u32(), reader)
-    }
-
-    /// Whether the server closed the connection.
-    pub fn is_closed(&mut self) -> bool {
-        matches!(self.stream.read(&mut [0; 1]), Ok(0)) || self.stream.take_error().unwrap().is_some()
     }
 
     /// Calls; gives everything after the XID.

@@ -12,6 +12,7 @@ mod mounting;
 mod portmapper;
 mod procedures;
 mod protocol;
+mod tls;
 mod waiting;
 
 use std::net::SocketAddr;

@@ -21,7 +21,7 @@ pub(crate) use inner::Inner;
 use crate::attributes::Attributes;
 use crate::backend::Backend;
 use crate::clock::Clock;
-use crate::endpoint::Endpoint;
+use crate::endpoint::{Endpoint, EndpointId};
 use crate::error::Result;
 use crate::freshness::Freshness;
 use crate::listing::Listing;
@@ -217,6 +217,11 @@ impl Vfs {
     /// `Invalid` or `Stale`, see [`crate::node::Keys::decode`].
     pub fn node(&self, handle: &[u8]) -> Result<Node> {
         self.inner.keys.decode(handle)
+    }
+
+    /// What the nodes of an endpoint have as their export.
+    pub fn export(&self, endpoint: &EndpointId) -> u64 {
+        self.inner.keys.export(endpoint)
     }
 
     /// Attributes from the last known listing of any age (D35).
