@@ -46,6 +46,9 @@ pub struct GatewayKeys {
     /// Let every program of this machine use NFS, not only kernels, root and you
     #[arg(long, help_heading = "Listeners")]
     pub nfs_any_process: bool,
+    /// The NFS clients of a network are of this kind (linux, macos, windows), whatever they do on the wire; may be repeated
+    #[arg(long, value_name = "NETWORK=KIND", help_heading = "Listeners")]
+    pub nfs_client: Vec<nfs::PeerRule>,
 
     /// A listing younger than this is served as it is
     #[arg(long, value_name = "TIME", value_parser = quantity::duration, default_value = "5m", help_heading = "Freshness")]

@@ -116,7 +116,8 @@ impl Prepared {
             webdav: ports::usable(&listeners.webdav),
             credentials: self.credentials.clone(),
         };
-        let webdav = webdav::Server::start(vfs.clone(), self.webdav_config(keys, &reach, origin, calls)).await;
+        let webdav =
+            webdav::Server::start(vfs.clone(), self.webdav_config(keys, &reach, nfs.view(), (origin, calls))).await;
         let webdav = webdav.context("the WebDAV service cannot start")?;
         reach.webdav = webdav.addresses().to_vec();
         Ok(Gateway { vfs, reach, store: self.store, ledger: self.ledger, nfs, webdav })
@@ -131,7 +132,13 @@ impl Prepared {
         admission
     }
 
-    fn webdav_config(&self, keys: &GatewayKeys, reach: &Reach, origin: Value, calls: Metrics) -> webdav::Config {
+    fn webdav_config(
+        &self,
+        keys: &GatewayKeys,
+        reach: &Reach,
+        nfs: nfs::View,
+        (origin, calls): (Value, Metrics),
+    ) -> webdav::Config {
         let credentials = self.credentials.as_ref();
         let credentials = credentials.map(|credentials| webdav::Credentials {
             user: credentials.user().to_owned(),
@@ -145,6 +152,7 @@ impl Prepared {
             hold: keys.webdav_hold,
             control_socket: Some(state::control_socket(&self.state)),
             status: Arc::new(self.status(reach.clone(), origin, calls)),
+            connections: Arc::new(move || json!(nfs.connections())),
             connect: commands.map(|(title, command)| (title.to_owned(), command)).collect(),
             ..webdav::Config::new(self.principal.clone())
         }

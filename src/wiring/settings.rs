@@ -55,6 +55,7 @@ pub fn of_nfs(keys: &GatewayKeys, principal: Principal, listen: Vec<SocketAddr>)
         },
         hold: keys.nfs_hold,
         loopback_any: keys.nfs_any_process,
+        peers: keys.nfs_client.clone(),
         principal,
         ..nfs::Config::default()
     }

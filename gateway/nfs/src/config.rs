@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use vfs::Principal;
 
+use crate::peer::PeerRule;
+
 /// The port that NFS clients expect.
 pub const NFS_PORT: u16 = 2049;
 /// The port of the portmapper.
@@ -26,6 +28,8 @@ pub struct Config {
     pub hold: Duration,
     /// Let every process of this machine in, not only kernels, root and the owner (D3).
     pub loopback_any: bool,
+    /// Which clients are at which addresses; others are told apart by what they do on the wire.
+    pub peers: Vec<PeerRule>,
     /// For whom flows are started.
     pub principal: Principal,
     /// Bounds of everything a peer can make grow.
@@ -44,6 +48,7 @@ impl Default for Config {
             portmap_port: PORTMAP_PORT,
             hold: Duration::from_secs(45),
             loopback_any: false,
+            peers: Vec::new(),
             principal: Principal::new("local"),
             limits: Limits::default(),
         }

@@ -58,7 +58,7 @@ pub(super) fn call(
         (shared.clone(), peer.clone(), path.to_vec(), request.xid, request.credential.uid());
     Ok(waiting(async move {
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
-        let call = Call { hold: peer.call.hold.max(HOLD), ..Call::clone(&peer.call) };
+        let call = Call { hold: peer.call().hold.max(HOLD), ..Call::clone(peer.call()) };
         let found = shared.vfs.resolve(&names, true, &call).await.and_then(|found| match found.node.kind {
             NodeKind::Directory => Ok(found.node),
             _ => Err(Error::new(ErrorKind::NotDirectory, "only directories can be mounted")),

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use vfs::Vfs;
 
 use crate::rpc::{Answer, Decoder, Refusal, Reply, Request, Service};
-use dump::Mounts;
+pub(crate) use dump::Mounts;
 
 /// Program number.
 pub(crate) const PROGRAM: u32 = 100_005;
@@ -28,12 +28,12 @@ pub(crate) struct Mount {
 /// What calls that wait take with them.
 struct Shared {
     vfs: Vfs,
-    mounts: Mounts,
+    mounts: Arc<Mounts>,
 }
 
 impl Mount {
-    pub(crate) fn new(vfs: Vfs) -> Mount {
-        Mount { shared: Arc::new(Shared { vfs, mounts: Mounts::default() }) }
+    pub(crate) fn new(vfs: Vfs, mounts: Arc<Mounts>) -> Mount {
+        Mount { shared: Arc::new(Shared { vfs, mounts }) }
     }
 }
 

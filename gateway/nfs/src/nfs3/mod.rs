@@ -200,12 +200,13 @@ where
         encode(shared, reply, Err(busy()));
         return Answer::Written;
     }
-    let xid = request.xid;
+    let (xid, habits) = (request.xid, reply.habits());
     let shared = shared.clone();
-    let future = wait(shared.clone(), request.peer.call.clone());
+    let future = wait(shared.clone(), request.peer.call().clone());
     waiting(async move {
         let result = future.await;
         let mut reply = Reply::new(xid);
+        reply.respect(habits);
         encode(&shared, &mut reply, result);
         Some(reply)
     })

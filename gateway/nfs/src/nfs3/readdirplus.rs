@@ -27,7 +27,7 @@ pub(super) fn call(
         Ok(directory) => directory,
         Err(error) => return Ok(refuse_handle(reply, &error)),
     };
-    let profile = request.peer.call.profile;
+    let profile = request.peer.treatment().profile();
     let encode = move |shared: &Shared, reply: &mut Reply, result: vfs::Result<Listing>| match result {
         Ok(listing) => {
             reply.reserve(total.min((listing.len() as usize + 2) * 256));
@@ -40,7 +40,7 @@ pub(super) fn call(
             put_attributes(reply, shared.shown(&directory).as_ref());
         }
     };
-    let now = place.open_now(shared, &directory, &request.peer.call);
+    let now = place.open_now(shared, &directory, request.peer.call());
     Ok(answer(shared, request, reply, now, encode, |shared, call| place.open(shared, directory, call)))
 }
 

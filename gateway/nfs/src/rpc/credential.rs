@@ -17,6 +17,8 @@ pub(crate) enum Credential<'a> {
     None,
     /// The client's word, as good as the client.
     Sys {
+        /// Chosen by the client.
+        stamp: u32,
         /// The client's name for itself.
         machine: &'a [u8],
         /// User.
@@ -59,7 +61,7 @@ impl<'a> Credential<'a> {
 
     fn sys(body: &'a [u8]) -> Result<Credential<'a>, Malformed> {
         let mut decoder = Decoder::new(body);
-        let _stamp = decoder.u32()?;
+        let stamp = decoder.u32()?;
         let machine = decoder.opaque(MAX_MACHINE_NAME)?;
         let uid = decoder.u32()?;
         let gid = decoder.u32()?;
@@ -68,7 +70,7 @@ impl<'a> Credential<'a> {
             return Err(Malformed);
         }
         let groups = decoder.fixed(count * 4)?;
-        Ok(Credential::Sys { machine, uid, gid, groups })
+        Ok(Credential::Sys { stamp, machine, uid, gid, groups })
     }
 }
 

@@ -25,7 +25,7 @@ type Asked = (SocketAddr, u32);
 /// Answers datagrams until `stop` turns true.
 pub(crate) async fn serve_datagrams(socket: UdpSocket, engine: Arc<Engine>, mut stop: watch::Receiver<bool>) {
     let Ok(local) = socket.local_addr() else { return };
-    let slot = engine.table.datagrams(&Peer::new(local, local, Transport::Udp, &engine.policies));
+    let slot = engine.table.datagrams(Peer::new(local, local, Transport::Udp, &engine.policies));
     let mut buffer = vec![0; engine.limits.record_bytes.min(MAX_DATAGRAM) + 1];
     let mut working: HashSet<Asked> = HashSet::new();
     let mut held: JoinSet<(Asked, Option<Reply>)> = JoinSet::new();

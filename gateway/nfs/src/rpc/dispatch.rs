@@ -14,6 +14,7 @@ use super::peer::Peer;
 use super::reply::{Finished, Reply};
 use super::table::Slot;
 use crate::metrics::{ProcedureMetrics, Procedures};
+use crate::peer::Sign;
 
 /// A call whose program and version exist.
 #[derive(Debug, Clone, Copy)]
@@ -123,6 +124,10 @@ impl Programs {
         let Ok(header) = Header::read(&mut decoder) else { return Dispatched::NoCall(buffer) };
         let mut reply = Reply::append(buffer, header.xid);
         let Some(target) = header.target else { return Dispatched::Reply(reply.rpc_mismatch()) };
+        if let Ok(credential) = &target.credential {
+            peer.look(|| Sign::of_call(target.program, target.version, target.procedure, credential));
+        }
+        reply.respect(peer.treatment().habits);
         let Some((service, metrics)) = self.entries.iter().find(|(service, _)| service.program() == target.program)
         else {
             return Dispatched::Reply(reply.program_unavailable());

@@ -19,6 +19,7 @@ mod reply;
 mod table;
 
 pub(crate) use admission::{Admission, AuthStatus, owner};
+pub(crate) use credential::Credential;
 pub(crate) use decode::Decoder;
 pub use table::{ConnectionReport, ConnectionTotals};
 

@@ -1,12 +1,12 @@
 //! The other end of a connection, or the sender of a datagram.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use tokio::sync::Semaphore;
 use vfs::Call;
 
-use crate::peer::{PeerKind, Policies};
+use crate::peer::{Policies, Sign, Treatment};
 
 /// How a call came in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,10 +25,10 @@ pub(crate) struct Peer {
     /// Our address, as the peer used it (unspecified for datagrams to a wildcard socket).
     pub local: SocketAddr,
     pub transport: Transport,
-    /// Which client it is.
-    pub kind: PeerKind,
-    /// What every question to the VFS carries.
-    pub call: Arc<Call>,
+    /// How it is treated until it shows what it is.
+    first: Treatment,
+    /// How it is treated from then on, or by rule.
+    settled: OnceLock<Treatment>,
     /// KiB of READ that may be waited for at a time.
     pub reading: Arc<Semaphore>,
 }
@@ -36,14 +36,36 @@ pub(crate) struct Peer {
 impl Peer {
     pub(crate) fn new(address: SocketAddr, local: SocketAddr, transport: Transport, policies: &Policies) -> Peer {
         let address = canonical(address);
-        let kind = PeerKind::default();
         Peer {
             address,
             local: canonical(local),
             transport,
-            kind,
-            call: Arc::new(policies.call(kind, address.ip())),
+            first: policies.at_first(address.ip()),
+            settled: policies.by_rule(address.ip()).map_or_else(OnceLock::new, OnceLock::from),
             reading: Arc::new(Semaphore::new(policies.reading_kib())),
+        }
+    }
+
+    /// How it is treated.
+    #[inline]
+    pub(crate) fn treatment(&self) -> &Treatment {
+        self.settled.get().unwrap_or(&self.first)
+    }
+
+    /// What every question to the VFS carries.
+    #[inline]
+    pub(crate) fn call(&self) -> &Arc<Call> {
+        &self.treatment().call
+    }
+
+    /// Looks for a sign of what it is, until one has been found.
+    #[inline]
+    pub(crate) fn look(&self, sign: impl FnOnce() -> Option<Sign>) {
+        if self.settled.get().is_none()
+            && let Some(sign) = sign()
+        {
+            // Somebody else's sign, found at the same moment, is as good.
+            let _ = self.settled.set(self.first.after(sign));
         }
     }
 

@@ -5,6 +5,7 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use super::admission::AuthStatus;
 use super::message::RPC_VERSION;
+use crate::peer::Habits;
 
 const REPLY: u32 = 1;
 const MSG_ACCEPTED: u32 = 0;
@@ -32,6 +33,7 @@ pub(crate) struct Reply {
     payload: Vec<Bytes>,
     payload_bytes: usize,
     failed: bool,
+    habits: Habits,
     permits: Vec<OwnedSemaphorePermit>,
 }
 
@@ -51,7 +53,28 @@ impl Reply {
         // MSG_ACCEPTED, an empty verifier and SUCCESS are all zero
         const { assert!(MSG_ACCEPTED == 0 && SUCCESS == 0) };
         buffer.extend_from_slice(&head);
-        Reply { buffer, start, xid, payload: Vec::new(), payload_bytes: 0, failed: false, permits: Vec::new() }
+        Reply {
+            buffer,
+            start,
+            xid,
+            payload: Vec::new(),
+            payload_bytes: 0,
+            failed: false,
+            habits: Habits::default(),
+            permits: Vec::new(),
+        }
+    }
+
+    /// It goes to a client with these habits.
+    #[inline]
+    pub(crate) fn respect(&mut self, habits: Habits) {
+        self.habits = habits;
+    }
+
+    /// Of the client that it goes to.
+    #[inline]
+    pub(crate) fn habits(&self) -> Habits {
+        self.habits
     }
 
     /// Bytes of results encoded so far, payload not counted.
@@ -186,13 +209,14 @@ impl Reply {
         self.replaced(&[MSG_ACCEPTED, 0, 0], words)
     }
 
-    fn replaced(self, status: &[u32], words: &[u32]) -> Finished {
-        let (xid, start) = (self.xid, self.start);
-        let mut buffer = self.abandon();
-        for word in [0, xid, REPLY].iter().chain(status).chain(words) {
-            buffer.put_u32(*word);
+    fn replaced(mut self, status: &[u32], words: &[u32]) -> Finished {
+        self.buffer.truncate(self.start);
+        self.payload.clear();
+        self.payload_bytes = 0;
+        for word in [0, self.xid, REPLY].iter().chain(status).chain(words) {
+            self.buffer.put_u32(*word);
         }
-        Reply { buffer, start, xid, payload: Vec::new(), payload_bytes: 0, failed: true, permits: Vec::new() }.finish()
+        self.finish()
     }
 }
 

@@ -36,9 +36,7 @@ struct Connections {
 /// Counters of one connection.
 #[derive(Debug)]
 pub(crate) struct Counters {
-    peer: SocketAddr,
-    local: SocketAddr,
-    kind: PeerKind,
+    peer: Arc<Peer>,
     since: Timestamp,
     pub calls: AtomicU64,
     pub held: AtomicUsize,
@@ -56,6 +54,14 @@ pub struct ConnectionReport {
     pub local: SocketAddr,
     /// Which client it is taken for.
     pub kind: PeerKind,
+    /// Why: what it did on the wire, or which rule says so.
+    pub why: String,
+    /// In whose name its calls are made.
+    pub principal: String,
+    /// What is spoken.
+    pub protocol: &'static str,
+    /// What its address has mounted and not unmounted since the start, as far as it told.
+    pub mounted: Vec<String>,
     /// Since when, RFC 3339.
     pub since: String,
     /// Calls so far.
@@ -82,11 +88,9 @@ pub struct ConnectionTotals {
 }
 
 impl Counters {
-    fn new(peer: &Peer) -> Counters {
+    fn new(peer: Arc<Peer>) -> Counters {
         Counters {
-            peer: peer.address,
-            local: peer.local,
-            kind: peer.kind,
+            peer,
             since: SystemClock.now(),
             calls: AtomicU64::new(0),
             held: AtomicUsize::new(0),
@@ -110,7 +114,7 @@ impl Table {
     }
 
     /// A place for a connection from `peer`; `None` if there are too many.
-    pub(crate) fn admit(self: &Arc<Table>, peer: &Peer) -> Option<Slot> {
+    pub(crate) fn admit(self: &Arc<Table>, peer: &Arc<Peer>) -> Option<Slot> {
         let mut connections = self.lock();
         let ip = peer.address.ip();
         let from_peer = connections.per_peer.get(&ip).copied().unwrap_or(0);
@@ -121,25 +125,30 @@ impl Table {
         self.accepted.fetch_add(1, Ordering::Relaxed);
         let id = connections.next;
         connections.next += 1;
-        let counters = Arc::new(Counters::new(peer));
+        let counters = Arc::new(Counters::new(peer.clone()));
         connections.per_peer.insert(ip, from_peer + 1);
         connections.slots.insert(id, counters.clone());
         Some(Slot { table: self.clone(), id: Some((id, ip)), counters })
     }
 
     /// A place for all datagrams of one socket; not a connection, so not in the table.
-    pub(crate) fn datagrams(self: &Arc<Table>, peer: &Peer) -> Slot {
-        let counters = Arc::new(Counters::new(peer));
+    pub(crate) fn datagrams(self: &Arc<Table>, peer: Peer) -> Slot {
+        let counters = Arc::new(Counters::new(Arc::new(peer)));
         Slot { table: self.clone(), id: None, counters }
     }
 
-    pub(crate) fn report(&self) -> Vec<ConnectionReport> {
+    /// All connections, oldest first; `mounted` says what an address has mounted.
+    pub(crate) fn report(&self, mounted: impl Fn(IpAddr) -> Vec<String>) -> Vec<ConnectionReport> {
         let mut slots: Vec<_> = self.lock().slots.iter().map(|(id, counters)| (*id, counters.clone())).collect();
         slots.sort_unstable_by_key(|(id, _)| *id);
         let report = |counters: &Counters| ConnectionReport {
-            peer: counters.peer,
-            local: counters.local,
-            kind: counters.kind,
+            peer: counters.peer.address,
+            local: counters.peer.local,
+            kind: counters.peer.treatment().kind,
+            why: counters.peer.treatment().why.clone().into_owned(),
+            principal: counters.peer.call().principal.name().to_owned(),
+            protocol: "NFS over TCP",
+            mounted: mounted(counters.peer.address.ip()),
             since: counters.since.to_rfc3339(),
             calls: counters.calls.load(Ordering::Relaxed),
             held: counters.held.load(Ordering::Relaxed),
@@ -234,8 +243,9 @@ mod tests {
     use crate::peer::Policies;
     use crate::rpc::Transport;
 
-    fn peer(address: &str) -> Peer {
-        Peer::new(address.parse().unwrap(), "127.0.0.1:2049".parse().unwrap(), Transport::Tcp, &Policies::default())
+    fn peer(address: &str) -> Arc<Peer> {
+        let (address, local) = (address.parse().unwrap(), "127.0.0.1:2049".parse().unwrap());
+        Arc::new(Peer::new(address, local, Transport::Tcp, &Policies::default()))
     }
 
     #[test]

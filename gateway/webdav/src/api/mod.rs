@@ -50,6 +50,7 @@ pub(crate) async fn answer(service: &Service, exchange: &Exchange, body: Incomin
         ["connect"] if is_read => Ok(browser::connect_page(exchange)),
         ["api", "v1", "status"] if is_read => Ok(respond(exchange, &status(service))),
         ["api", "v1", "clients"] if is_read => Ok(respond(exchange, &json!(service.vfs.endpoints()))),
+        ["api", "v1", "connections"] if is_read => Ok(respond(exchange, &(service.config.connections)())),
         ["api", "v1", "activity"] if is_read => Ok(respond(exchange, &json!(service.vfs.activity()))),
         ["api", "v1", "provenance"] if is_read => {
             let path = exchange.query("path").map(|path| path.replace('+', " ")).and_then(|path| decode(&path));
@@ -83,7 +84,8 @@ pub(crate) async fn answer(service: &Service, exchange: &Exchange, body: Incomin
             cancelled.map_err(|error| Refusal::from_error(&error, exchange.class))?;
             Ok(respond(exchange, &json!({ "cancelled": wish.job })))
         }
-        ["style.css" | "activity" | "connect"] | ["api", "v1", "status" | "clients" | "activity" | "provenance"] => {
+        ["style.css" | "activity" | "connect"]
+        | ["api", "v1", "status" | "clients" | "connections" | "activity" | "provenance"] => {
             Err(not_allowed("GET, HEAD"))
         }
         ["api", "v1", "refresh" | "collect" | "cancel"] => Err(not_allowed("POST")),

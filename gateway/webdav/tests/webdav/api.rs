@@ -33,6 +33,15 @@ async fn status_and_clients_tell_what_the_program_and_the_model_know() {
 }
 
 #[tokio::test]
+async fn connections_are_what_the_program_says_and_are_only_read() {
+    let one = serde_json::json!([{"peer": "192.0.2.1:700", "kind": "linux"}]);
+    let told = one.clone();
+    let gateway = gateway_with(|config| config.connections = std::sync::Arc::new(move || told.clone())).await;
+    assert_eq!(get(&gateway, "/-/api/v1/connections").await, (200, one));
+    assert_eq!(ask(&gateway, "POST", "/-/api/v1/connections", &[], b"{}").await.status, 405);
+}
+
+#[tokio::test]
 async fn refresh_and_collect_stream_progress_to_the_end() {
     let gateway = gateway().await;
     let (status, lines) =
