@@ -19,7 +19,7 @@ use vfs::{Clock, Keys, Principal, SystemClock, Vfs};
 
 use crate::announce::{self, Reach};
 use crate::configuration::{GatewayKeys, Listen};
-use crate::{ports, state};
+use crate::{descriptors, exposition, ports, state};
 
 /// What endpoints a person worked on in this time are no new ones (D16).
 const FAMILIAR: Duration = Duration::from_secs(24 * 60 * 60);
@@ -108,6 +108,7 @@ impl Prepared {
             recorder: self.ledger.clone(),
             settings: settings::of_model(keys),
         })?;
+        descriptors::raise();
         let nfs_config = settings::of_nfs(keys, self.principal.clone(), ports::usable(&listeners.nfs));
         let nfs = nfs::Server::start(vfs.clone(), nfs_config).await.context("the NFS service cannot start")?;
         let mut reach = Reach {
@@ -144,6 +145,10 @@ impl Prepared {
             user: credentials.user().to_owned(),
             password: credentials.password().to_owned(),
         });
+        let metrics = {
+            let (nfs, calls) = (nfs.clone(), calls.clone());
+            move || exposition::text(&nfs.metrics(), &json!(calls.figures()))
+        };
         let commands = announce::commands(reach, "CLIENT_ID", "NAME").into_iter();
         webdav::Config {
             listen: reach.webdav.clone(),
@@ -153,6 +158,7 @@ impl Prepared {
             control_socket: Some(state::control_socket(&self.state)),
             status: Arc::new(self.status(reach.clone(), origin, calls)),
             connections: Arc::new(move || json!(nfs.connections())),
+            metrics: Arc::new(metrics),
             connect: commands.map(|(title, command)| (title.to_owned(), command)).collect(),
             ..webdav::Config::new(self.principal.clone())
         }

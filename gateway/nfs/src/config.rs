@@ -78,6 +78,9 @@ pub struct Limits {
     pub unfinished_bytes: usize,
     /// Bytes of replies waiting for one connection before it is read no further.
     pub queued_bytes: usize,
+    /// The same of all connections together: past it, each has at most 64 KiB or one reply waiting, and those that take nothing are
+    /// disconnected sooner.
+    pub queued_bytes_total: usize,
     /// Bytes of READ that one connection may wait for at a time; further READs wait their turn.
     pub reading_bytes: usize,
     /// The same for all connections together.
@@ -86,7 +89,7 @@ pub struct Limits {
     pub held_per_connection: usize,
     /// Held calls of all connections (D34).
     pub held: usize,
-    /// Connections from one address.
+    /// Connections from one address. At this cap and the next, the oldest connection that has never called makes room.
     pub connections_per_peer: usize,
     /// Connections from everywhere.
     pub connections: usize,
@@ -96,6 +99,8 @@ pub struct Limits {
     pub record_time: Duration,
     /// A client that takes none of its replies for so long is disconnected.
     pub stall: Duration,
+    /// The same while `queued_bytes_total` is passed.
+    pub pressed_stall: Duration,
     /// How long [`crate::Server::stop`] waits for calls that are being answered.
     pub drain: Duration,
 }
@@ -123,6 +128,7 @@ impl Default for Limits {
             record_bytes: 64 << 10,
             unfinished_bytes: 16 << 20,
             queued_bytes: 8 << 20,
+            queued_bytes_total: 64 << 20,
             reading_bytes: 64 << 20,
             reading_bytes_total: 512 << 20,
             held_per_connection: 4_096,
@@ -132,6 +138,7 @@ impl Default for Limits {
             idle: Duration::from_secs(15 * 60),
             record_time: Duration::from_secs(30),
             stall: Duration::from_secs(120),
+            pressed_stall: Duration::from_secs(5),
             drain: Duration::from_secs(2),
         }
     }

@@ -18,7 +18,7 @@ mod server;
 
 pub use config::{Config, Limits, NFS_PORT, PORTMAP_PORT, PortmapMode};
 pub use error::Error;
-pub use metrics::{Metrics, ProcedureMetrics, WAIT_BUCKETS_MS};
+pub use metrics::{LATENCY_BUCKETS_MICROS, Metrics, ProcedureMetrics};
 pub use nfs3::{About, status_of};
 pub use peer::{BadRule, PeerKind, PeerRule};
 pub use portmap::PortmapStatus;

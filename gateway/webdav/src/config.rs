@@ -43,6 +43,8 @@ pub struct Config {
     pub status: Arc<dyn Fn() -> serde_json::Value + Send + Sync>,
     /// What `/-/api/v1/connections` says: who is connected over other protocols.
     pub connections: Arc<dyn Fn() -> serde_json::Value + Send + Sync>,
+    /// The text of `/-/metrics`.
+    pub metrics: Arc<dyn Fn() -> String + Send + Sync>,
     /// Titles and commands of the page `/-/connect`.
     pub connect: Vec<(String, String)>,
     /// Show davfs2 an entry that says so where a directory could not be listed (D37). davfs2 shows every error as an empty directory.
@@ -75,6 +77,7 @@ impl Config {
             control_socket: None,
             status: Arc::new(|| serde_json::Value::Object(serde_json::Map::new())),
             connections: Arc::new(|| serde_json::Value::Array(Vec::new())),
+            metrics: Arc::new(String::new),
             connect: Vec::new(),
             not_listed_marker: true,
             offline_attribute: false,

@@ -29,12 +29,10 @@ impl Mounts {
 
     pub(super) fn remove(&self, peer: IpAddr, path: &[u8]) {
         self.lock().retain(|(known, at)| *known != peer || at != path);
-        tracing::info!(%peer, path = %String::from_utf8_lossy(path), "unmounted");
     }
 
     pub(super) fn remove_all(&self, peer: IpAddr) {
         self.lock().retain(|(known, _)| *known != peer);
-        tracing::info!(%peer, "unmounted everything");
     }
 
     /// What this address has mounted.

@@ -4,11 +4,12 @@ mod dump;
 mod export;
 mod mnt;
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use vfs::Vfs;
 
-use crate::rpc::{Answer, Decoder, Refusal, Reply, Request, Service};
+use crate::rpc::{Answer, Decoder, Refusal, Reply, Request, Service, Transport};
 pub(crate) use dump::Mounts;
 
 /// Program number.
@@ -37,6 +38,21 @@ impl Mount {
     }
 }
 
+/// Who calls, for the log. Name and path are what anybody may write: they are shown escaped.
+struct Sender {
+    address: SocketAddr,
+    uid: Option<u32>,
+    machine: String,
+    transport: Transport,
+}
+
+impl Sender {
+    fn of(request: &Request<'_>) -> Sender {
+        let (address, transport) = (request.peer.address, request.peer.transport);
+        Sender { address, uid: request.credential.uid(), machine: request.credential.machine(), transport }
+    }
+}
+
 impl Service for Mount {
     fn program(&self) -> u32 {
         PROGRAM
@@ -60,8 +76,17 @@ impl Service for Mount {
             0 => {}
             1 if request.version == VERSION => return mnt::call(shared, request, arguments, reply),
             2 => shared.mounts.put(reply),
-            3 => shared.mounts.remove(request.peer.address.ip(), arguments.opaque(PATH_LIMIT)?),
-            4 => shared.mounts.remove_all(request.peer.address.ip()),
+            3 => {
+                let path = arguments.opaque(PATH_LIMIT)?;
+                shared.mounts.remove(request.peer.address.ip(), path);
+                let Sender { address, uid, machine, transport } = Sender::of(request);
+                tracing::info!(peer = %address, uid, ?machine, ?transport, path = ?String::from_utf8_lossy(path), "unmounted");
+            }
+            4 => {
+                shared.mounts.remove_all(request.peer.address.ip());
+                let Sender { address, uid, machine, transport } = Sender::of(request);
+                tracing::info!(peer = %address, uid, ?machine, ?transport, "unmounted everything");
+            }
             5 => export::put(&shared.vfs, request.peer.transport, reply),
             _ => return Err(Refusal::ProcedureUnavailable),
         }

@@ -49,8 +49,11 @@ pub(crate) const VERSION: u32 = nfsserve::nfs::VERSION;
 const HANDLE_LIMIT: usize = nfsserve::nfs::NFS3_FHSIZE as usize;
 /// A name may be as long as the record allows: raw names of an endpoint can be longer than 255 bytes.
 const NAME_LIMIT: usize = 64 << 10;
-/// The most that one READ gives, and the largest reply to READDIR and READDIRPLUS.
+/// The most that one READ gives.
 pub(crate) const TRANSFER_LIMIT: u32 = 1 << 20;
+/// The largest reply to READDIR and READDIRPLUS: what clients ask for. Such replies are shared with nobody, so that larger ones would let
+/// clients that do not read take memory.
+pub(crate) const DIRECTORY_LIMIT: u32 = 64 << 10;
 
 const PROCEDURES: [&str; 22] = [
     "NULL",

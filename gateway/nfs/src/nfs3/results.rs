@@ -25,7 +25,7 @@ pub(super) fn put_failure(reply: &mut Reply, status: nfsstat3) {
         nfsstat3::NFS3ERR_JUKEBOX if reply.habits().fails_on_later => nfsstat3::NFS3ERR_IO,
         status => status,
     };
-    reply.set_failed();
+    reply.set_failed(status as u32);
     reply.u32(status as u32);
 }
 

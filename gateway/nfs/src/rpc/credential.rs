@@ -59,6 +59,14 @@ impl<'a> Credential<'a> {
         }
     }
 
+    /// What the client calls its machine, if it says. Anybody may write anything there: to be shown escaped.
+    pub(crate) fn machine(&self) -> String {
+        match self {
+            Credential::Sys { machine, .. } => String::from_utf8_lossy(machine).into_owned(),
+            _ => String::new(),
+        }
+    }
+
     fn sys(body: &'a [u8]) -> Result<Credential<'a>, Malformed> {
         let mut decoder = Decoder::new(body);
         let stamp = decoder.u32()?;

@@ -15,6 +15,7 @@ use super::dispatch::Dispatched;
 use super::listener::{Engine, stopped};
 use super::peer::{Peer, Transport};
 use super::reply::{Finished, MARKER, Reply};
+use crate::metrics::Laps;
 
 /// The largest payload of a datagram over IPv4.
 const MAX_DATAGRAM: usize = 65_507;
@@ -58,7 +59,7 @@ pub(crate) async fn serve_datagrams(socket: UdpSocket, engine: Arc<Engine>, mut 
                 }
                 slot.counters().calls.fetch_add(1, Ordering::Relaxed);
                 let peer = Arc::new(Peer::new(from, local, Transport::Udp, &engine.policies));
-                match engine.programs.dispatch(record, &peer, &slot, BytesMut::new()) {
+                match engine.programs.dispatch(record, (&peer, &slot), BytesMut::new(), &mut Laps::default()) {
                     Dispatched::Reply(reply) => send(&socket, from, &reply).await,
                     Dispatched::Silent(_) | Dispatched::NoCall(_) => {}
                     Dispatched::Later { waiting, metrics, procedure, .. } => {
@@ -68,7 +69,7 @@ pub(crate) async fn serve_datagrams(socket: UdpSocket, engine: Arc<Engine>, mut 
                         held.spawn(async move {
                             let reply = waiting.await;
                             drop(guard);
-                            metrics.waited(procedure, reply.as_ref().is_none_or(Reply::has_failed), since.elapsed());
+                            metrics.waited(procedure, reply.as_ref(), since.elapsed());
                             (asked, reply)
                         });
                     }

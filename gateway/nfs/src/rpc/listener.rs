@@ -71,13 +71,18 @@ fn open(
     let Ok(local) = stream.local_addr() else { return };
     let peer = Arc::new(Peer::new(address, local, Transport::Tcp, &engine.policies));
     let Some(slot) = engine.table.admit(&peer) else {
-        tracing::debug!(peer = %peer.address, "too many connections");
+        if engine.table.may_complain() {
+            let refused = engine.table.totals().refused;
+            tracing::info!(peer = %peer.address, refused, reason = "too many connections", "connection refused");
+        }
         return;
     };
+    let place = slot.place();
     // Both only make things better; a socket that refuses is about to fail anyway.
     let _ = stream.set_nodelay(true);
     let _ = socket2::SockRef::from(&stream).set_keepalive(true);
-    connections.spawn(connection::serve(stream, peer, slot, engine.clone(), stop.clone()));
+    let task = connections.spawn(connection::serve(stream, peer, slot, engine.clone(), stop.clone()));
+    engine.table.can_be_evicted(place, task);
 }
 
 /// The peer went away between its SYN and our accept: nothing of ours is wrong.

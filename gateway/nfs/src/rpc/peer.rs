@@ -1,6 +1,7 @@
 //! The other end of a connection, or the sender of a datagram.
 
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use tokio::sync::Semaphore;
@@ -29,6 +30,7 @@ pub(crate) struct Peer {
     first: Treatment,
     /// How it is treated from then on, or by rule.
     settled: OnceLock<Treatment>,
+    has_been_refused: AtomicBool,
     /// KiB of READ that may be waited for at a time.
     pub reading: Arc<Semaphore>,
 }
@@ -42,6 +44,7 @@ impl Peer {
             transport,
             first: policies.at_first(address.ip()),
             settled: policies.by_rule(address.ip()).map_or_else(OnceLock::new, OnceLock::from),
+            has_been_refused: AtomicBool::new(false),
             reading: Arc::new(Semaphore::new(policies.reading_kib())),
         }
     }
@@ -67,6 +70,11 @@ impl Peer {
             // Somebody else's sign, found at the same moment, is as good.
             let _ = self.settled.set(self.first.after(sign));
         }
+    }
+
+    /// Whether this is the first time that a call of it is refused.
+    pub(crate) fn is_first_refusal(&self) -> bool {
+        !self.has_been_refused.swap(true, Ordering::Relaxed)
     }
 
     pub(crate) fn is_loopback(&self) -> bool {

@@ -5,6 +5,7 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use super::admission::AuthStatus;
 use super::message::RPC_VERSION;
+use crate::metrics::Failure;
 use crate::peer::Habits;
 
 const REPLY: u32 = 1;
@@ -32,7 +33,7 @@ pub(crate) struct Reply {
     xid: u32,
     payload: Vec<Bytes>,
     payload_bytes: usize,
-    failed: bool,
+    failure: Option<Failure>,
     habits: Habits,
     permits: Vec<OwnedSemaphorePermit>,
 }
@@ -59,7 +60,7 @@ impl Reply {
             xid,
             payload: Vec::new(),
             payload_bytes: 0,
-            failed: false,
+            failure: None,
             habits: Habits::default(),
             permits: Vec::new(),
         }
@@ -100,13 +101,20 @@ impl Reply {
         self.permits.push(permit);
     }
 
-    /// Notes, for the metrics, that the results say the call failed.
-    pub(crate) fn set_failed(&mut self) {
-        self.failed = true;
+    /// Notes, for the metrics, that the results say so.
+    pub(crate) fn set_failed(&mut self, status: u32) {
+        self.failure = Some(Failure::Status(status));
     }
 
-    pub(crate) fn has_failed(&self) -> bool {
-        self.failed
+    #[inline]
+    pub(crate) fn failure(&self) -> Option<Failure> {
+        self.failure
+    }
+
+    /// Bytes of the whole reply so far.
+    #[inline]
+    pub(crate) fn bytes(&self) -> usize {
+        self.buffer.len() - self.start + self.payload_bytes
     }
 
     #[inline]
