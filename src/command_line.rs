@@ -32,7 +32,7 @@ pub enum Verb {
     /// Tell what the running gateway does and holds
     Status(verb::control_only::Arguments),
     /// List the endpoints
-    Clients(verb::control_only::Arguments),
+    Clients(verb::clients::Arguments),
     /// Show the flows under way and those that ended lately
     Activity(verb::control_only::Arguments),
     /// Take back a flow that is under way

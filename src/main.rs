@@ -4,6 +4,8 @@ mod announce;
 mod command_line;
 mod configuration;
 mod control;
+mod descriptors;
+mod exposition;
 mod logging;
 mod mount_point;
 mod ports;

@@ -46,6 +46,9 @@ pub struct GatewayKeys {
     /// Let every program of this machine use NFS, not only kernels, root and you
     #[arg(long, help_heading = "Listeners")]
     pub nfs_any_process: bool,
+    /// The NFS clients of a network are of this kind (linux, macos, windows), whatever they do on the wire; may be repeated
+    #[arg(long, value_name = "NETWORK=KIND", help_heading = "Listeners")]
+    pub nfs_client: Vec<nfs::PeerRule>,
 
     /// Our certificate for NFS over TLS (PEM, with those between it and its CA); read again when it changes
     #[arg(long, value_name = "FILE", requires = "nfs_key", help_heading = "NFS over TLS")]

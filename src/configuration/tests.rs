@@ -36,7 +36,7 @@ fn the_command_line_is_well_defined() {
 fn a_key_in_the_file_is_the_flag_of_the_same_name() {
     let yaml = "# a comment\napi_config: /etc/api_client.yaml\nnfs: [127.0.0.1:2050, '[::1]:2050']\nmax_age: 90s\nwebdav: 8081\n\
                 flows_per_hour: 12\nno-prefetch: true\nno_auth: false\nbytes_per_hour: 1GiB\noffline: queue\n\
-                offline_queue_for: 24h\n";
+                offline_queue_for: 24h\nnfs_client: [10.0.0.0/8=windows, '2001:db8::7=macos']\n";
     let keys = serve(yaml, &[]).unwrap();
     assert_eq!(keys.way.api_config, Some("/etc/api_client.yaml".into()));
     let keys = keys.gateway;
@@ -44,6 +44,8 @@ fn a_key_in_the_file_is_the_flag_of_the_same_name() {
     assert_eq!(keys.webdav, [Listen::Loopback(8081)]);
     assert_eq!((keys.max_age.as_secs(), keys.flows_per_hour, keys.bytes_per_hour), (90, 12, 1 << 30));
     assert!(keys.no_prefetch && !keys.no_auth);
+    let rules: Vec<String> = keys.nfs_client.iter().map(ToString::to_string).collect();
+    assert_eq!(rules, ["10.0.0.0/8=windows", "2001:db8::7=macos"]);
     assert_eq!((keys.offline, keys.offline_queue_for.as_secs()), (Offline::Queue, 86_400));
 }
 
@@ -70,6 +72,7 @@ fn a_wrong_value_is_told_with_its_key_and_file() {
     for (yaml, expected) in [
         ("max-age: soon\n", "max-age"),
         ("nfs: here\n", "nfs"),
+        ("nfs_client: 10.0.0.0/8=beos\n", "nfs-client"),
         ("no-auth: perhaps\n", "no-auth"),
         ("flows-per-hour: [[1]]\n", "flows-per-hour"),
         ("- a list\n", ""),

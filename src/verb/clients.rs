@@ -1,20 +1,36 @@
-//! `clients`: the endpoints.
+//! `clients`: the endpoints; or who is connected to the gateway.
 
 use anyhow::{anyhow, bail};
+use clap::Args;
 use serde_json::Value;
 use vfs::{Clock, SystemClock, Timestamp};
 
-use super::control_only::Arguments;
+use super::{connections, control_only};
 use crate::terminal::{age, printable, say, table};
+
+/// See `raptorgate clients --help`.
+#[derive(Debug, Args)]
+pub struct Arguments {
+    #[command(flatten)]
+    pub gateway: control_only::Arguments,
+    /// The NFS connections to the gateway instead: which client each is taken for, why, and what it did
+    #[arg(long)]
+    pub connections: bool,
+}
 
 /// Asks and prints.
 ///
 /// # Errors
 /// If no gateway answers.
 pub async fn run(arguments: Arguments) -> anyhow::Result<()> {
-    let clients = arguments.gateway()?.get("clients").await?;
-    if arguments.json {
+    let what = if arguments.connections { "connections" } else { "clients" };
+    let clients = arguments.gateway.gateway()?.get(what).await?;
+    if arguments.gateway.json {
         say(&clients.to_string());
+        return Ok(());
+    }
+    if arguments.connections {
+        connections::tell(&clients);
         return Ok(());
     }
     let rows: Vec<Vec<String>> = clients.as_array().into_iter().flatten().map(row).collect();

@@ -5,6 +5,7 @@ pub mod cancel;
 pub mod check;
 pub mod clients;
 pub mod collect;
+mod connections;
 pub mod control_only;
 pub mod demo;
 pub mod install_artifacts;

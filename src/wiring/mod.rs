@@ -19,7 +19,7 @@ use vfs::{Clock, Keys, Principal, SystemClock, Vfs};
 
 use crate::announce::{self, Reach};
 use crate::configuration::{GatewayKeys, Listen};
-use crate::{ports, state};
+use crate::{descriptors, exposition, ports, state};
 
 /// What endpoints a person worked on in this time are no new ones (D16).
 const FAMILIAR: Duration = Duration::from_secs(24 * 60 * 60);
@@ -108,6 +108,7 @@ impl Prepared {
             recorder: self.ledger.clone(),
             settings: settings::of_model(keys),
         })?;
+        descriptors::raise();
         let nfs_config = settings::of_nfs(keys, self.principal.clone(), ports::usable(&listeners.nfs));
         let nfs = nfs::Server::start(vfs.clone(), nfs_config).await.context("the NFS service cannot start")?;
         let mut reach = Reach {
@@ -117,7 +118,8 @@ impl Prepared {
             webdav: ports::usable(&listeners.webdav),
             credentials: self.credentials.clone(),
         };
-        let webdav = webdav::Server::start(vfs.clone(), self.webdav_config(keys, &reach, origin, calls)).await;
+        let webdav =
+            webdav::Server::start(vfs.clone(), self.webdav_config(keys, &reach, nfs.view(), (origin, calls))).await;
         let webdav = webdav.context("the WebDAV service cannot start")?;
         reach.webdav = webdav.addresses().to_vec();
         Ok(Gateway { vfs, reach, store: self.store, ledger: self.ledger, nfs, webdav })
@@ -132,12 +134,22 @@ impl Prepared {
         admission
     }
 
-    fn webdav_config(&self, keys: &GatewayKeys, reach: &Reach, origin: Value, calls: Metrics) -> webdav::Config {
+    fn webdav_config(
+        &self,
+        keys: &GatewayKeys,
+        reach: &Reach,
+        nfs: nfs::View,
+        (origin, calls): (Value, Metrics),
+    ) -> webdav::Config {
         let credentials = self.credentials.as_ref();
         let credentials = credentials.map(|credentials| webdav::Credentials {
             user: credentials.user().to_owned(),
             password: credentials.password().to_owned(),
         });
+        let metrics = {
+            let (nfs, calls) = (nfs.clone(), calls.clone());
+            move || exposition::text(&nfs.metrics(), &json!(calls.figures()))
+        };
         let commands = announce::commands(reach, "CLIENT_ID", "NAME").into_iter();
         webdav::Config {
             listen: reach.webdav.clone(),
@@ -146,6 +158,8 @@ impl Prepared {
             hold: keys.webdav_hold,
             control_socket: Some(state::control_socket(&self.state)),
             status: Arc::new(self.status(reach.clone(), keys.nfs_require_tls_for.clone(), origin, calls)),
+            connections: Arc::new(move || json!(nfs.connections())),
+            metrics: Arc::new(metrics),
             connect: commands.map(|(title, command)| (title.to_owned(), command)).collect(),
             ..webdav::Config::new(self.principal.clone())
         }

@@ -64,6 +64,7 @@ pub fn of_nfs(keys: &GatewayKeys, principal: Principal, listen: Vec<SocketAddr>)
         },
         hold: keys.nfs_hold,
         loopback_any: keys.nfs_any_process,
+        peers: keys.nfs_client.clone(),
         principal,
         tls: keys.nfs_certificate.clone().zip(keys.nfs_key.clone()).map(|(certificate, key)| nfs::TlsFiles {
             certificate,

@@ -1,6 +1,7 @@
 //! A mount needs no options: with the gateway's own portmapper or with the machine's rpcbind; of an endpoint, of a folder in it,
 //! by host name; locks do not hang; a large directory is exact.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -25,8 +26,26 @@ fn a_mount_without_options_works_where_nobody_has_port_111() {
     let gateway = Gateway::demo_inside(&namespace, &[tree.path()]);
     let client = gateway.endpoint(tree.path());
     let variables = [("CLIENT", client.client_id.as_str()), ("HOSTNAME_OF_CLIENT", client.hostname.as_str())];
-    let ran = guest::run(Release::Trixie, &Link::Inside(&namespace), "mounts.sh", &variables);
+    let (ran, kinds) = std::thread::scope(|scope| {
+        let running = scope.spawn(|| guest::run(Release::Trixie, &Link::Inside(&namespace), "mounts.sh", &variables));
+        let mut kinds = BTreeSet::new();
+        while !running.is_finished() {
+            kinds.extend(kinds_of_mounting_clients(&gateway));
+            std::thread::sleep(Duration::from_millis(100));
+        }
+        (running.join().unwrap(), kinds)
+    });
     check(&ran);
+    assert!(kinds.contains("linux") && !kinds.contains("windows") && !kinds.contains("macos"), "{kinds:?}");
+}
+
+/// What the clients are taken for that have mounted something.
+fn kinds_of_mounting_clients(gateway: &Gateway) -> Vec<String> {
+    let said = gateway.verb("clients", &["--connections", "--json"]).expect("clients").text();
+    let connections: Vec<serde_json::Value> = serde_json::from_str(&said).unwrap();
+    let mounted =
+        connections.iter().filter(|connection| connection["mounted"].as_array().is_some_and(|all| !all.is_empty()));
+    mounted.filter_map(|connection| connection["kind"].as_str().map(str::to_owned)).collect()
 }
 
 #[test]

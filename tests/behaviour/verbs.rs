@@ -1,6 +1,8 @@
 //! The verbs that talk to a running gateway: they say in plain words what they did.
 
 use std::fs;
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -24,6 +26,40 @@ fn status_and_clients_name_the_endpoints() {
             "{client:?} is not in:\n{clients}"
         );
     }
+}
+
+#[test]
+fn who_is_connected_over_nfs_is_told_with_the_reason_why_he_is_taken_for_that() {
+    let tree = Tree::small();
+    let gateway = Gateway::demo(&[tree.path()]);
+    assert!(gateway.verb("clients", &["--connections"]).expect("clients").text().contains("nobody"));
+    let connect = |program: u32, machine: &[u8]| {
+        let mut stream = TcpStream::connect(("127.0.0.1", gateway.nfs_port())).unwrap();
+        stream.write_all(&null_call(program, machine)).unwrap();
+        stream.read_exact(&mut [0; 28]).expect("an answer");
+        stream
+    };
+    let [linux, macos] = [connect(100_227, b"host"), connect(100_003, b"")];
+    let told = gateway.verb("clients", &["--connections"]).expect("clients").text();
+    for (connection, kind, why) in [(&linux, "linux", "NFS_ACL"), (&macos, "macos", "names no machine")] {
+        let own = connection.local_addr().unwrap().to_string();
+        let line = told.lines().find(|line| line.starts_with(&own)).unwrap_or_else(|| panic!("no {own} in:\n{told}"));
+        assert!(line.contains(kind) && line.contains(why), "{line}");
+    }
+    let json = gateway.verb("clients", &["--connections", "--json"]).expect("clients").text();
+    assert_eq!(serde_json::from_str::<Value>(&json).unwrap().as_array().map(Vec::len), Some(2), "{json}");
+}
+
+/// NULL of version 3 in one record, with AUTH_SYS of root.
+fn null_call(program: u32, machine: &[u8]) -> Vec<u8> {
+    let mut name = u32::try_from(machine.len()).unwrap().to_be_bytes().to_vec();
+    name.extend(machine);
+    name.resize(name.len().next_multiple_of(4), 0);
+    let words = |words: &[u32]| words.iter().flat_map(|word| word.to_be_bytes()).collect::<Vec<u8>>();
+    let credential = [words(&[0]), name, words(&[0; 3])].concat();
+    let length = u32::try_from(credential.len()).unwrap();
+    let call = [words(&[7, 0, 2, program, 3, 0, 1, length]), credential, words(&[0, 0])].concat();
+    [words(&[u32::try_from(call.len()).unwrap() | 1 << 31]), call].concat()
 }
 
 #[test]

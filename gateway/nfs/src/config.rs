@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use vfs::Principal;
 
+use crate::peer::PeerRule;
+
 /// The port that NFS clients expect.
 pub const NFS_PORT: u16 = 2049;
 /// The port of the portmapper.
@@ -27,6 +29,8 @@ pub struct Config {
     pub hold: Duration,
     /// Let every process of this machine in, not only kernels, root and the owner (D3).
     pub loopback_any: bool,
+    /// Which clients are at which addresses; others are told apart by what they do on the wire.
+    pub peers: Vec<PeerRule>,
     /// For whom flows are started.
     pub principal: Principal,
     /// Our certificate; `None`: no TLS.
@@ -51,6 +55,7 @@ impl Default for Config {
             portmap_port: PORTMAP_PORT,
             hold: Duration::from_secs(45),
             loopback_any: false,
+            peers: Vec::new(),
             principal: Principal::new("local"),
             tls: None,
             require: Require::Nothing,
@@ -106,6 +111,9 @@ pub struct Limits {
     pub unfinished_bytes: usize,
     /// Bytes of replies waiting for one connection before it is read no further.
     pub queued_bytes: usize,
+    /// The same of all connections together: past it, each has at most 64 KiB or one reply waiting, and those that take nothing are
+    /// disconnected sooner.
+    pub queued_bytes_total: usize,
     /// Bytes of READ that one connection may wait for at a time; further READs wait their turn.
     pub reading_bytes: usize,
     /// The same for all connections together.
@@ -114,7 +122,7 @@ pub struct Limits {
     pub held_per_connection: usize,
     /// Held calls of all connections (D34).
     pub held: usize,
-    /// Connections from one address.
+    /// Connections from one address. At this cap and the next, the oldest connection that has never called makes room.
     pub connections_per_peer: usize,
     /// Connections from everywhere.
     pub connections: usize,
@@ -126,6 +134,8 @@ pub struct Limits {
     pub handshake_time: Duration,
     /// A client that takes none of its replies for so long is disconnected.
     pub stall: Duration,
+    /// The same while `queued_bytes_total` is passed.
+    pub pressed_stall: Duration,
     /// How long [`crate::Server::stop`] waits for calls that are being answered.
     pub drain: Duration,
 }
@@ -153,6 +163,7 @@ impl Default for Limits {
             record_bytes: 64 << 10,
             unfinished_bytes: 16 << 20,
             queued_bytes: 8 << 20,
+            queued_bytes_total: 64 << 20,
             reading_bytes: 64 << 20,
             reading_bytes_total: 512 << 20,
             held_per_connection: 4_096,
@@ -163,6 +174,7 @@ impl Default for Limits {
             record_time: Duration::from_secs(30),
             handshake_time: Duration::from_secs(20),
             stall: Duration::from_secs(120),
+            pressed_stall: Duration::from_secs(5),
             drain: Duration::from_secs(2),
         }
     }

@@ -20,9 +20,9 @@ mod tls;
 
 pub use config::{Config, Limits, NFS_PORT, PORTMAP_PORT, PortmapMode, Require, TlsFiles};
 pub use error::Error;
-pub use metrics::{Metrics, ProcedureMetrics, WAIT_BUCKETS_MS};
+pub use metrics::{LATENCY_BUCKETS_MICROS, Metrics, ProcedureMetrics};
 pub use nfs3::{About, status_of};
-pub use peer::PeerKind;
+pub use peer::{BadRule, PeerKind, PeerRule};
 pub use portmap::PortmapStatus;
 pub use rpc::{ConnectionReport, ConnectionTotals};
-pub use server::Server;
+pub use server::{Server, View};

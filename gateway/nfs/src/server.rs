@@ -12,7 +12,7 @@ use vfs::Vfs;
 use crate::config::{self, Config, PortmapMode};
 use crate::error::Error;
 use crate::metrics::Metrics;
-use crate::mount::{self, Mount};
+use crate::mount::{self, Mount, Mounts};
 use crate::nfs3::{self, Nfs3};
 use crate::nlm::{self, Locks, Nlm};
 use crate::nsm::{self, Nsm};
@@ -23,9 +23,29 @@ use crate::rpc::{self, Admission, ConnectionReport, Engine, Programs, Service, T
 use crate::tls::Identity;
 use bind::Sockets;
 
+/// What a running server can tell of itself.
+#[derive(Clone)]
+pub struct View {
+    engine: Arc<Engine>,
+    mounts: Arc<Mounts>,
+}
+
+impl View {
+    /// All connections, oldest first.
+    pub fn connections(&self) -> Vec<ConnectionReport> {
+        self.engine.table.report(|address| self.mounts.of(address))
+    }
+
+    /// Counters since the start.
+    pub fn metrics(&self) -> Metrics {
+        Metrics { connections: self.engine.table.totals(), procedures: self.engine.programs.metrics() }
+    }
+}
+
 /// A running NFS server. [`Server::stop`] ends it well; dropping it cuts everything off.
 pub struct Server {
     engine: Arc<Engine>,
+    mounts: Arc<Mounts>,
     addresses: Vec<SocketAddr>,
     mount_addresses: Vec<SocketAddr>,
     portmap: PortmapStatus,
@@ -72,17 +92,19 @@ impl Server {
         let registry = Arc::new(Registry::new(own));
         let limits = config::descriptors().map_or(config.limits, |count| config.limits.within_descriptors(count));
         let mounted = Arc::new(Notify::new());
+        let mounts = Arc::new(Mounts::default());
         let engine = Arc::new(Engine {
-            programs: programs(&vfs, &config, requirements, registry.clone(), mounted.clone()),
+            programs: programs(&vfs, &config, requirements, registry.clone(), mounted.clone(), mounts.clone()),
             table: Table::new(limits),
             limits,
-            policies: Policies::new(config.principal.clone(), config.hold, config.limits.reading_bytes),
+            policies: Policies::new(config.principal.clone(), config.hold, config.limits.reading_bytes, &config.peers),
             tls,
         });
 
         let (stop, stopped) = watch::channel(false);
         let mut server = Server {
             engine,
+            mounts,
             addresses,
             mount_addresses,
             portmap: portmap::without("the portmapper is switched off".to_owned(), port, actual_mount_port),
@@ -119,14 +141,19 @@ impl Server {
         &self.portmap
     }
 
+    /// What it can tell of itself, for whoever shows that.
+    pub fn view(&self) -> View {
+        View { engine: self.engine.clone(), mounts: self.mounts.clone() }
+    }
+
     /// All connections, oldest first.
     pub fn connections(&self) -> Vec<ConnectionReport> {
-        self.engine.table.report()
+        self.view().connections()
     }
 
     /// Counters since the start.
     pub fn metrics(&self) -> Metrics {
-        Metrics { connections: self.engine.table.totals(), procedures: self.engine.programs.metrics() }
+        self.view().metrics()
     }
 
     /// Takes no more connections and calls, answers what is at hand (at most for `limits.drain`), closes, and unregisters. Clients
@@ -172,11 +199,12 @@ fn programs(
     requirements: Requirements,
     registry: Arc<Registry>,
     mounted: Arc<Notify>,
+    mounts: Arc<Mounts>,
 ) -> Programs {
     let locks = Arc::new(Locks::default());
     let services: Vec<Box<dyn Service>> = vec![
         Box::new(Nfs3::new(vfs.clone(), config.limits.reading_bytes_total, mounted, requirements)),
-        Box::new(Mount::new(vfs.clone(), config.require)),
+        Box::new(Mount::new(vfs.clone(), mounts, config.require)),
         Box::new(Portmap::new(registry)),
         // Clients' portmappers listen where ours would.
         Box::new(Nlm::new(vfs.clone(), locks.clone(), config.portmap_port)),

@@ -41,6 +41,10 @@ pub struct Config {
     pub control_socket: Option<PathBuf>,
     /// What `/-/api/v1/status` says besides the endpoints: version, listeners.
     pub status: Arc<dyn Fn() -> serde_json::Value + Send + Sync>,
+    /// What `/-/api/v1/connections` says: who is connected over other protocols.
+    pub connections: Arc<dyn Fn() -> serde_json::Value + Send + Sync>,
+    /// The text of `/-/metrics`.
+    pub metrics: Arc<dyn Fn() -> String + Send + Sync>,
     /// Titles and commands of the page `/-/connect`.
     pub connect: Vec<(String, String)>,
     /// Show davfs2 an entry that says so where a directory could not be listed (D37). davfs2 shows every error as an empty directory.
@@ -72,6 +76,8 @@ impl Config {
             principal,
             control_socket: None,
             status: Arc::new(|| serde_json::Value::Object(serde_json::Map::new())),
+            connections: Arc::new(|| serde_json::Value::Array(Vec::new())),
+            metrics: Arc::new(String::new),
             connect: Vec::new(),
             not_listed_marker: true,
             offline_attribute: false,

@@ -11,7 +11,7 @@ const REMEMBERED: usize = 1_024;
 
 /// The list of mounts.
 #[derive(Debug, Default)]
-pub(super) struct Mounts {
+pub(crate) struct Mounts {
     entries: Mutex<VecDeque<(IpAddr, Vec<u8>)>>,
 }
 
@@ -29,12 +29,17 @@ impl Mounts {
 
     pub(super) fn remove(&self, peer: IpAddr, path: &[u8]) {
         self.lock().retain(|(known, at)| *known != peer || at != path);
-        tracing::info!(%peer, path = %String::from_utf8_lossy(path), "unmounted");
     }
 
     pub(super) fn remove_all(&self, peer: IpAddr) {
         self.lock().retain(|(known, _)| *known != peer);
-        tracing::info!(%peer, "unmounted everything");
+    }
+
+    /// What this address has mounted.
+    pub(crate) fn of(&self, peer: IpAddr) -> Vec<String> {
+        let entries = self.lock();
+        let own = entries.iter().filter(|(known, _)| *known == peer);
+        own.map(|(_, path)| String::from_utf8_lossy(path).into_owned()).collect()
     }
 
     /// `mountlist`.

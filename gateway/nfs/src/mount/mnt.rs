@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use vfs::{Call, Error, ErrorKind, Node, NodeKind};
 
-use super::{PATH_LIMIT, Shared};
+use super::{PATH_LIMIT, Sender, Shared};
 use crate::rpc::{Answer, Decoder, Peer, Refusal, Reply, Request, waiting};
 
 /// `mountstat3`.
@@ -36,18 +36,19 @@ pub(super) fn call(
 ) -> Result<Answer, Refusal> {
     let path = arguments.opaque(PATH_LIMIT)?;
     let peer = request.peer;
+    let sender = Sender::of(request);
     if !request.admitted {
         let error = Error::new(
             ErrorKind::Denied,
             "another user's process on this machine; mount as root or as the gateway's user, or set loopback_any",
         );
-        refuse(reply, peer, path, &error);
+        refuse(reply, &sender, path, &error);
         return Ok(Answer::Written);
     }
     let names = match components(path) {
         Ok(names) => names,
         Err(error) => {
-            refuse(reply, peer, path, &error);
+            refuse(reply, &sender, path, &error);
             return Ok(Answer::Written);
         }
     };
@@ -56,17 +57,16 @@ pub(super) fn call(
             ErrorKind::Denied,
             "below an endpoint's root, and MOUNT came without a certificate: mount the endpoint's root (/C.xxxx) instead",
         );
-        refuse(reply, peer, path, &error);
+        refuse(reply, &sender, path, &error);
         return Ok(Answer::Written);
     }
     if !request.may_wait {
         return Ok(Answer::Silent);
     }
-    let (shared, peer, path, xid, uid) =
-        (shared.clone(), peer.clone(), path.to_vec(), request.xid, request.credential.uid());
+    let (shared, peer, path, xid) = (shared.clone(), peer.clone(), path.to_vec(), request.xid);
     Ok(waiting(async move {
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
-        let call = Call { hold: peer.call.hold.max(HOLD), ..Call::clone(&peer.call) };
+        let call = Call { hold: peer.call().hold.max(HOLD), ..Call::clone(peer.call()) };
         let found = shared.vfs.resolve(&names, true, &call).await.and_then(|found| match found.node.kind {
             NodeKind::Directory => Ok(found.node),
             _ => Err(Error::new(ErrorKind::NotDirectory, "only directories can be mounted")),
@@ -75,10 +75,11 @@ pub(super) fn call(
         match found {
             Ok(node) => {
                 grant(&shared, &mut reply, &peer, &path, &node);
-                tracing::info!(peer = %peer.address, uid, path = %String::from_utf8_lossy(&path), "mounted");
+                let Sender { address, uid, machine, transport } = &sender;
+                tracing::info!(peer = %address, uid, ?machine, ?transport, path = ?String::from_utf8_lossy(&path), "mounted");
             }
             Err(error) if matches!(error.kind(), ErrorKind::Later { .. }) => return None,
-            Err(error) => refuse(&mut reply, &peer, &path, &error),
+            Err(error) => refuse(&mut reply, &sender, &path, &error),
         }
         Some(reply)
     }))
@@ -99,7 +100,11 @@ fn components(path: &[u8]) -> vfs::Result<Vec<String>> {
 fn is_on_an_endpoint(names: &[String]) -> bool {
     let names =
         if names.first().is_some_and(|name| name == "frozen") { names.get(1..).unwrap_or_default() } else { names };
-    let own = if names.first().is_some_and(|name| name == "by-name") { 2 } else { 1 };
+    let own = match names.first().map(String::as_str) {
+        Some("by-name") => 2,
+        Some("org") => 3,
+        _ => 1,
+    };
     names.len() > own
 }
 
@@ -111,10 +116,13 @@ fn grant(shared: &Shared, reply: &mut Reply, peer: &Peer, path: &[u8], node: &No
     shared.mounts.add(peer.address.ip(), path);
 }
 
-fn refuse(reply: &mut Reply, peer: &Peer, path: &[u8], error: &Error) {
-    reply.set_failed();
-    reply.u32(status(error.kind()) as u32);
-    tracing::info!(peer = %peer.address, path = %String::from_utf8_lossy(path), reason = %error, "mount refused");
+fn refuse(reply: &mut Reply, sender: &Sender, path: &[u8], error: &Error) {
+    let status = status(error.kind()) as u32;
+    reply.set_failed(status);
+    reply.u32(status);
+    let Sender { address, uid, machine, transport } = sender;
+    let path = String::from_utf8_lossy(path);
+    tracing::info!(peer = %address, uid, ?machine, ?transport, ?path, reason = %error, "mount refused");
 }
 
 /// Every final refusal is ACCES: what is not final is not answered.

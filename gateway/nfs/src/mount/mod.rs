@@ -4,13 +4,14 @@ mod dump;
 mod export;
 mod mnt;
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use vfs::Vfs;
 
 use crate::config::Require;
-use crate::rpc::{Answer, Decoder, Peer, Refusal, Reply, Request, Security, Service};
-use dump::Mounts;
+use crate::rpc::{Answer, Decoder, Peer, Refusal, Reply, Request, Security, Service, Transport};
+pub(crate) use dump::Mounts;
 
 /// Program number.
 pub(crate) const PROGRAM: u32 = 100_005;
@@ -29,7 +30,7 @@ pub(crate) struct Mount {
 /// What calls that wait take with them.
 struct Shared {
     vfs: Vfs,
-    mounts: Mounts,
+    mounts: Arc<Mounts>,
     require: Require,
 }
 
@@ -42,8 +43,23 @@ impl Shared {
 }
 
 impl Mount {
-    pub(crate) fn new(vfs: Vfs, require: Require) -> Mount {
-        Mount { shared: Arc::new(Shared { vfs, mounts: Mounts::default(), require }) }
+    pub(crate) fn new(vfs: Vfs, mounts: Arc<Mounts>, require: Require) -> Mount {
+        Mount { shared: Arc::new(Shared { vfs, mounts, require }) }
+    }
+}
+
+/// Who calls, for the log. Name and path are what anybody may write: they are shown escaped.
+struct Sender {
+    address: SocketAddr,
+    uid: Option<u32>,
+    machine: String,
+    transport: Transport,
+}
+
+impl Sender {
+    fn of(request: &Request<'_>) -> Sender {
+        let (address, transport) = (request.peer.address, request.peer.transport);
+        Sender { address, uid: request.credential.uid(), machine: request.credential.machine(), transport }
     }
 }
 
@@ -71,8 +87,17 @@ impl Service for Mount {
             1 if request.version == VERSION => return mnt::call(shared, request, arguments, reply),
             2 | 5 if shared.is_stranger(request.peer) => reply.boolean(false), // an empty list
             2 => shared.mounts.put(reply),
-            3 => shared.mounts.remove(request.peer.address.ip(), arguments.opaque(PATH_LIMIT)?),
-            4 => shared.mounts.remove_all(request.peer.address.ip()),
+            3 => {
+                let path = arguments.opaque(PATH_LIMIT)?;
+                shared.mounts.remove(request.peer.address.ip(), path);
+                let Sender { address, uid, machine, transport } = Sender::of(request);
+                tracing::info!(peer = %address, uid, ?machine, ?transport, path = ?String::from_utf8_lossy(path), "unmounted");
+            }
+            4 => {
+                shared.mounts.remove_all(request.peer.address.ip());
+                let Sender { address, uid, machine, transport } = Sender::of(request);
+                tracing::info!(peer = %address, uid, ?machine, ?transport, "unmounted everything");
+            }
             5 => export::put(&shared.vfs, request.peer.transport, reply),
             _ => return Err(Refusal::ProcedureUnavailable),
         }

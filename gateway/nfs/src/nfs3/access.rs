@@ -6,6 +6,7 @@ use vfs::{Attributes, FileType};
 
 use super::results::{put_attributes, put_failure, put_ok, refuse_handle};
 use super::{About, Shared, answer, read_node, status_of};
+use crate::peer::Sign;
 use crate::rpc::{Answer, Decoder, Refusal, Reply, Request};
 
 const READ: u32 = 0x01;
@@ -21,6 +22,7 @@ pub(super) fn call(
 ) -> Result<Answer, Refusal> {
     let node = read_node(shared, arguments)?;
     let wanted = arguments.u32()?;
+    request.peer.look(|| Sign::of_rights(wanted));
     let node = match node {
         Ok(node) => node,
         Err(error) => return Ok(refuse_handle(reply, &error)),

@@ -1,17 +1,19 @@
 //! `fattr3`: attributes as they go over the wire, safe for the machine that mounts (D1).
 
 use nfsserve::nfs::ftype3;
-use vfs::attributes::OWNER;
+use vfs::attributes::{OWNER, stamped};
 use vfs::{Attributes, FileType, Timestamp};
+
+use crate::peer::Habits;
 
 /// The largest offset that both sides can express.
 pub(crate) const MAX_FILE_SIZE: u64 = i64::MAX as u64;
 /// Bytes of a `fattr3`.
 pub(super) const FATTR3: usize = 84;
 
-/// The encoded attributes; the size has to be known.
+/// The encoded attributes, for a client with these habits; the size has to be known.
 #[inline]
-pub(super) fn fattr3(attributes: &Attributes, size: u64) -> [u8; FATTR3] {
+pub(super) fn fattr3(attributes: &Attributes, size: u64, habits: Habits) -> [u8; FATTR3] {
     let mut out = [0; FATTR3];
     put32(&mut out, 0, wire_type(attributes.file_type) as u32);
     put32(&mut out, 4, attributes.mode & 0o777);
@@ -26,9 +28,19 @@ pub(super) fn fattr3(attributes: &Attributes, size: u64) -> [u8; FATTR3] {
     put64(&mut out, 44, attributes.fsid);
     put64(&mut out, 52, attributes.file_id);
     put_time(&mut out, 60, attributes.accessed);
-    put_time(&mut out, 68, attributes.modified);
+    put_time(&mut out, 68, shown_modified(attributes, habits));
     put_time(&mut out, 76, attributes.changed);
     out
+}
+
+/// mtime as it is; of a directory with the change stamp of ctime, for clients that look at nothing else (D4).
+fn shown_modified(attributes: &Attributes, habits: Habits) -> Option<Timestamp> {
+    match (attributes.file_type, attributes.changed) {
+        (FileType::Directory, Some(changed)) if habits.compares_modified => {
+            Some(stamped(attributes.modified, changed.nanos))
+        }
+        _ => attributes.modified,
+    }
 }
 
 /// FIFOs are shown as sockets: opening a FIFO would block the reader (D1).
@@ -106,7 +118,7 @@ mod tests {
             (FileType::Symlink, 5),
             (FileType::Directory, 2),
         ] {
-            let bytes = fattr3(&attributes(file_type), 5);
+            let bytes = fattr3(&attributes(file_type), 5, Habits::default());
             assert_eq!(word(&bytes, 0), wire, "{file_type:?}");
             assert_eq!(word(&bytes, 4), 0o755, "setuid is cleared");
             assert_eq!((word(&bytes, 12), word(&bytes, 16)), (65_534, 65_534));
@@ -116,11 +128,22 @@ mod tests {
 
     #[test]
     fn times_beyond_the_wire_are_clamped_and_keep_the_change_stamp() {
-        let bytes = fattr3(&attributes(FileType::Regular), 5);
+        let bytes = fattr3(&attributes(FileType::Regular), 5, Habits::default());
         assert_eq!((word(&bytes, 60), word(&bytes, 64)), (0, 89));
         assert_eq!((word(&bytes, 68), word(&bytes, 72)), (u32::MAX, 999_999_999));
         assert_eq!((word(&bytes, 76), word(&bytes, 80)), (u32::MAX, 999_999_907));
-        let unknown = fattr3(&Attributes { modified: None, ..attributes(FileType::Regular) }, 5);
+        let unknown = fattr3(&Attributes { modified: None, ..attributes(FileType::Regular) }, 5, Habits::default());
         assert_eq!((word(&unknown, 68), word(&unknown, 72)), (0, 0));
+    }
+
+    #[test]
+    fn a_client_that_looks_at_mtime_alone_sees_the_change_stamp_there_on_directories_only() {
+        let habits = Habits { compares_modified: true, ..Habits::default() };
+        let modified = Some(Timestamp::new(1_700_000_000, 123_456_789));
+        let stamped = |file_type| fattr3(&Attributes { modified, ..attributes(file_type) }, 5, habits);
+        assert_eq!(word(&stamped(FileType::Directory), 72), 123_456_707);
+        assert_eq!(word(&stamped(FileType::Regular), 72), 123_456_789);
+        let plain = fattr3(&Attributes { modified, ..attributes(FileType::Directory) }, 5, Habits::default());
+        assert_eq!(word(&plain, 72), 123_456_789);
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use nfsserve::nfs::{FSF_HOMOGENEOUS, FSF_SYMLINK};
 
 use super::about::about_file_system;
-use super::{MAX_FILE_SIZE, Shared, TRANSFER_LIMIT};
+use super::{DIRECTORY_LIMIT, MAX_FILE_SIZE, Shared, TRANSFER_LIMIT};
 use crate::rpc::{Answer, Decoder, Refusal, Reply, Request};
 
 /// Linux takes its rsize from the preferred size, so it equals the maximum (docs/nfs-clients.md §3.1).
@@ -14,7 +14,7 @@ const READ_PREFERRED: u32 = TRANSFER_LIMIT;
 const MULTIPLE: u32 = 4096;
 /// A WRITE that will be refused has to fit into one record.
 const WRITE_MAXIMUM: u32 = 32 << 10;
-const DIRECTORY_PREFERRED: u32 = 64 << 10;
+const DIRECTORY_PREFERRED: u32 = DIRECTORY_LIMIT;
 
 pub(super) fn call(
     shared: &Arc<Shared>,

@@ -45,7 +45,8 @@ fn encode(_: &Shared, reply: &mut Reply, result: vfs::Result<Attributes>) {
     match result.and_then(|attributes| Ok((attributes, attributes.size.ok_or_else(unknown_size)?))) {
         Ok((attributes, size)) => {
             put_ok(reply);
-            reply.raw(&fattr3(&attributes, size));
+            let attributes = fattr3(&attributes, size, reply.habits());
+            reply.raw(&attributes);
         }
         Err(error) => put_failure(reply, status_of(error.kind(), About::Names)),
     }

@@ -54,7 +54,7 @@ pub(super) fn call(
                 .and(Err(Error::absent("no name here has these bytes")))
         }));
     };
-    let now = shared.vfs.lookup_now(&directory, name, &request.peer.call);
+    let now = shared.vfs.lookup_now(&directory, name, request.peer.call());
     Ok(answer(shared, request, reply, now, encode, |shared, call| {
         let name = name.to_owned();
         async move { shared.vfs.lookup(&directory, &name, &call).await }

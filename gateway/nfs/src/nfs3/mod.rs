@@ -50,8 +50,11 @@ pub(crate) const VERSION: u32 = nfsserve::nfs::VERSION;
 pub(crate) const HANDLE_LIMIT: usize = nfsserve::nfs::NFS3_FHSIZE as usize;
 /// A name may be as long as the record allows: raw names of an endpoint can be longer than 255 bytes.
 const NAME_LIMIT: usize = 64 << 10;
-/// The most that one READ gives, and the largest reply to READDIR and READDIRPLUS.
+/// The most that one READ gives.
 pub(crate) const TRANSFER_LIMIT: u32 = 1 << 20;
+/// The largest reply to READDIR and READDIRPLUS: what clients ask for. Such replies are shared with nobody, so that larger ones would let
+/// clients that do not read take memory.
+pub(crate) const DIRECTORY_LIMIT: u32 = 64 << 10;
 
 const PROCEDURES: [&str; 22] = [
     "NULL",
@@ -209,12 +212,13 @@ where
         encode(shared, reply, Err(busy()));
         return Answer::Written;
     }
-    let xid = request.xid;
+    let (xid, habits) = (request.xid, reply.habits());
     let shared = shared.clone();
-    let future = wait(shared.clone(), request.peer.call.clone());
+    let future = wait(shared.clone(), request.peer.call().clone());
     waiting(async move {
         let result = future.await;
         let mut reply = Reply::new(xid);
+        reply.respect(habits);
         encode(&shared, &mut reply, result);
         Some(reply)
     })

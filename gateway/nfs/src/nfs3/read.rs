@@ -27,8 +27,10 @@ pub(super) fn call(
         Ok(node) => node,
         Err(error) => return Ok(refuse_handle(reply, &error)),
     };
-    let now =
-        shared.vfs.read_now(&node, offset, count, &request.peer.call).map(|read| read.map(|data| (data, [None, None])));
+    let now = shared
+        .vfs
+        .read_now(&node, offset, count, request.peer.call())
+        .map(|read| read.map(|data| (data, [None, None])));
     let encode = move |shared: &Shared, reply: &mut Reply, result| put_result(shared, reply, &node, count, result);
     let peer = request.peer.clone();
     Ok(answer(shared, request, reply, now, encode, |shared, call| wait(shared, peer, node, offset, count, call)))

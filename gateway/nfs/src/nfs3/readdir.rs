@@ -6,7 +6,7 @@ use vfs::Listing;
 
 use super::directory::{Place, Room, put_page};
 use super::results::{put_attributes, put_failure, refuse_handle};
-use super::{About, Shared, TRANSFER_LIMIT, answer, read_node, status_of};
+use super::{About, DIRECTORY_LIMIT, Shared, answer, read_node, status_of};
 use crate::rpc::{Answer, Decoder, Refusal, Reply, Request};
 
 pub(super) fn call(
@@ -18,12 +18,12 @@ pub(super) fn call(
     let directory = read_node(shared, arguments)?;
     let place = Place::after(arguments.u64()?);
     let _verifier = arguments.fixed(8)?;
-    let total = arguments.u32()?.min(TRANSFER_LIMIT) as usize;
+    let total = arguments.u32()?.min(DIRECTORY_LIMIT) as usize;
     let directory = match directory {
         Ok(directory) => directory,
         Err(error) => return Ok(refuse_handle(reply, &error)),
     };
-    let profile = request.peer.call.profile;
+    let profile = request.peer.treatment().profile();
     let encode = move |shared: &Shared, reply: &mut Reply, result: vfs::Result<Listing>| match result {
         Ok(listing) => {
             reply.reserve(total.min((listing.len() as usize + 2) * 64));
@@ -44,6 +44,6 @@ pub(super) fn call(
             put_attributes(reply, shared.shown(&directory).as_ref());
         }
     };
-    let now = place.open_now(shared, &directory, &request.peer.call);
+    let now = place.open_now(shared, &directory, request.peer.call());
     Ok(answer(shared, request, reply, now, encode, |shared, call| place.open(shared, directory, call)))
 }

@@ -19,9 +19,13 @@ pub(super) fn put_ok(reply: &mut Reply) {
     reply.u32(nfsstat3::NFS3_OK as u32);
 }
 
-/// The status of a failure.
+/// The status of a failure, as the client that it goes to knows it.
 pub(super) fn put_failure(reply: &mut Reply, status: nfsstat3) {
-    reply.set_failed();
+    let status = match status {
+        nfsstat3::NFS3ERR_JUKEBOX if reply.habits().fails_on_later => nfsstat3::NFS3ERR_IO,
+        status => status,
+    };
+    reply.set_failed(status as u32);
     reply.u32(status as u32);
 }
 
@@ -32,7 +36,7 @@ pub(super) fn put_attributes(reply: &mut Reply, attributes: Option<&Attributes>)
         Some((attributes, size)) => {
             let mut bytes = [0; POST_OP_ATTR];
             bytes[3] = 1;
-            bytes[4..].copy_from_slice(&fattr3(attributes, size));
+            bytes[4..].copy_from_slice(&fattr3(attributes, size, reply.habits()));
             reply.raw(&bytes);
         }
         None => reply.boolean(false),

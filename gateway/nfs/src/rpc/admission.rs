@@ -66,7 +66,7 @@ mod tests {
     }
 
     fn user(uid: u32) -> Credential<'static> {
-        Credential::Sys { machine: b"", uid, gid: 0, groups: b"" }
+        Credential::Sys { stamp: 0, machine: b"", uid, gid: 0, groups: b"" }
     }
 
     #[test]

@@ -21,9 +21,12 @@ use super::peer::Peer;
 use super::record::Records;
 use super::reply::Reply;
 use super::table::Slot;
+use crate::metrics::Laps;
 
 /// What a connection keeps of its buffers while it is idle.
 const IDLE_BUFFER: usize = 8 << 10;
+/// What may wait for one socket while the replies of all connections together are too many.
+const PRESSED_QUEUE: usize = 64 << 10;
 const MIN_READ: usize = 4 << 10;
 const MAX_READ: usize = 64 << 10;
 
@@ -127,6 +130,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
             }
         }
         self.note_partial(now);
+        self.slot.note_queued(self.output.queued());
         let unfinished = if self.is_paused() { 0 } else { self.records.unfinished() };
         if unfinished != self.unfinished {
             self.unfinished = unfinished;
@@ -146,8 +150,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
         self.output.release(IDLE_BUFFER);
         loop {
             let deadline = self.deadline();
-            if deadline < sleep.deadline() {
-                sleep.as_mut().reset(deadline);
+            let look_again = self.look_again(deadline);
+            if look_again < sleep.deadline() {
+                sleep.as_mut().reset(look_again);
             }
             if sleep.as_mut().poll(context).is_pending() {
                 return Poll::Pending;
@@ -155,7 +160,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
             if deadline <= Instant::now() {
                 return Poll::Ready(End::Over("too slow or idle for too long"));
             }
-            sleep.as_mut().reset(deadline);
+            sleep.as_mut().reset(look_again);
         }
     }
 
@@ -182,7 +187,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
     }
 
     fn is_paused(&self) -> bool {
-        self.output.queued() >= self.engine.limits.queued_bytes
+        let queued = self.output.queued();
+        queued >= self.engine.limits.queued_bytes || (queued >= PRESSED_QUEUE && self.slot.is_pressed())
     }
 
     /// Takes the replies of held calls that have ended.
@@ -214,13 +220,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
     /// Answers the records that have arrived whole.
     fn answer(&mut self) -> Result<bool, End> {
         let mut calls = 0;
+        let mut laps = Laps::default();
         let was_empty = self.output.is_empty();
-        while self.output.queued() < self.engine.limits.queued_bytes {
+        while !self.is_paused() {
             let Some(record) = self.records.next_record().map_err(|_| End::Over("a record is too long"))? else {
                 break;
             };
             calls += 1;
-            match self.engine.programs.dispatch(record, &self.peer, &self.slot, self.output.take_tail()) {
+            match self.engine.programs.dispatch(record, (&self.peer, &self.slot), self.output.take_tail(), &mut laps) {
                 Dispatched::Reply(reply) => self.output.complete(reply),
                 Dispatched::StartTls(reply) => {
                     self.output.complete(reply);
@@ -243,13 +250,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
                     self.held.spawn(async move {
                         let reply = waiting.await;
                         drop(held);
-                        metrics.waited(procedure, reply.as_ref().is_none_or(Reply::has_failed), since.elapsed());
+                        metrics.waited(procedure, reply.as_ref(), since.elapsed());
                         reply
                     });
                 }
             }
         }
         if calls > 0 {
+            if !self.has_called {
+                self.slot.called();
+            }
             self.has_called = true;
             self.last_record = Instant::now();
             if was_empty {
@@ -309,12 +319,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
             deadline = deadline.min(since + limits.record_time);
         }
         if !self.output.is_empty() {
-            deadline = deadline.min(self.last_write + limits.stall);
+            let stall = if self.slot.is_pressed() { limits.pressed_stall.min(limits.stall) } else { limits.stall };
+            deadline = deadline.min(self.last_write + stall);
         }
         if let State::Draining(end) = self.state {
             deadline = deadline.min(end);
         }
         deadline
+    }
+
+    /// When to look at the clock: others can make this connection's time shorter while it waits for its socket.
+    fn look_again(&self, deadline: Instant) -> Instant {
+        if self.output.is_empty() { deadline } else { deadline.min(Instant::now() + self.engine.limits.pressed_stall) }
     }
 
     fn drain(&mut self) {

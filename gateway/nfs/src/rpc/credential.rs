@@ -17,6 +17,8 @@ pub(crate) enum Credential<'a> {
     None,
     /// The client's word, as good as the client.
     Sys {
+        /// Chosen by the client.
+        stamp: u32,
         /// The client's name for itself.
         machine: &'a [u8],
         /// User.
@@ -57,9 +59,17 @@ impl<'a> Credential<'a> {
         }
     }
 
+    /// What the client calls its machine, if it says. Anybody may write anything there: to be shown escaped.
+    pub(crate) fn machine(&self) -> String {
+        match self {
+            Credential::Sys { machine, .. } => String::from_utf8_lossy(machine).into_owned(),
+            _ => String::new(),
+        }
+    }
+
     fn sys(body: &'a [u8]) -> Result<Credential<'a>, Malformed> {
         let mut decoder = Decoder::new(body);
-        let _stamp = decoder.u32()?;
+        let stamp = decoder.u32()?;
         let machine = decoder.opaque(MAX_MACHINE_NAME)?;
         let uid = decoder.u32()?;
         let gid = decoder.u32()?;
@@ -68,7 +78,7 @@ impl<'a> Credential<'a> {
             return Err(Malformed);
         }
         let groups = decoder.fixed(count * 4)?;
-        Ok(Credential::Sys { machine, uid, gid, groups })
+        Ok(Credential::Sys { stamp, machine, uid, gid, groups })
     }
 }
 

@@ -15,6 +15,7 @@ use super::dispatch::Dispatched;
 use super::listener::{Engine, stopped};
 use super::peer::{Peer, Transport};
 use super::reply::{Finished, MARKER, Reply};
+use crate::metrics::Laps;
 
 /// The largest payload of a datagram over IPv4.
 const MAX_DATAGRAM: usize = 65_507;
@@ -25,7 +26,7 @@ type Asked = (SocketAddr, u32);
 /// Answers datagrams until `stop` turns true.
 pub(crate) async fn serve_datagrams(socket: UdpSocket, engine: Arc<Engine>, mut stop: watch::Receiver<bool>) {
     let Ok(local) = socket.local_addr() else { return };
-    let slot = engine.table.datagrams(&Peer::new(local, local, Transport::Udp, &engine.policies));
+    let slot = engine.table.datagrams(Peer::new(local, local, Transport::Udp, &engine.policies));
     let mut buffer = vec![0; engine.limits.record_bytes.min(MAX_DATAGRAM) + 1];
     let mut working: HashSet<Asked> = HashSet::new();
     let mut held: JoinSet<(Asked, Option<Reply>)> = JoinSet::new();
@@ -58,7 +59,7 @@ pub(crate) async fn serve_datagrams(socket: UdpSocket, engine: Arc<Engine>, mut 
                 }
                 slot.counters().calls.fetch_add(1, Ordering::Relaxed);
                 let peer = Arc::new(Peer::new(from, local, Transport::Udp, &engine.policies));
-                match engine.programs.dispatch(record, &peer, &slot, BytesMut::new()) {
+                match engine.programs.dispatch(record, (&peer, &slot), BytesMut::new(), &mut Laps::default()) {
                     Dispatched::Reply(reply) | Dispatched::StartTls(reply) => send(&socket, from, &reply).await,
                     Dispatched::Silent(_) | Dispatched::NoCall(_) => {}
                     Dispatched::Later { waiting, metrics, procedure, .. } => {
@@ -68,7 +69,7 @@ pub(crate) async fn serve_datagrams(socket: UdpSocket, engine: Arc<Engine>, mut 
                         held.spawn(async move {
                             let reply = waiting.await;
                             drop(guard);
-                            metrics.waited(procedure, reply.as_ref().is_none_or(Reply::has_failed), since.elapsed());
+                            metrics.waited(procedure, reply.as_ref(), since.elapsed());
                             (asked, reply)
                         });
                     }

@@ -13,7 +13,8 @@ use super::message::Header;
 use super::peer::Peer;
 use super::reply::{Finished, Reply};
 use super::table::Slot;
-use crate::metrics::{ProcedureMetrics, Procedures};
+use crate::metrics::{Failure, Laps, ProcedureMetrics, Procedures};
+use crate::peer::Sign;
 
 /// The procedure that does nothing, of every program.
 const NULL: u32 = 0;
@@ -123,13 +124,24 @@ impl Programs {
         self.entries.iter().flat_map(|(_, metrics)| metrics.report()).collect()
     }
 
-    /// Answers one record, appending to `buffer`.
+    /// Answers one record, appending to `buffer`. `laps` measures the calls that are answered one after the other.
     #[inline]
-    pub(crate) fn dispatch(&self, record: &[u8], peer: &Arc<Peer>, slot: &Slot, buffer: BytesMut) -> Dispatched {
+    pub(crate) fn dispatch(
+        &self,
+        record: &[u8],
+        (peer, slot): (&Arc<Peer>, &Slot),
+        buffer: BytesMut,
+        laps: &mut Laps,
+    ) -> Dispatched {
+        laps.begin();
         let mut decoder = Decoder::new(record);
         let Ok(header) = Header::read(&mut decoder) else { return Dispatched::NoCall(buffer) };
         let mut reply = Reply::append(buffer, header.xid);
         let Some(target) = header.target else { return Dispatched::Reply(reply.rpc_mismatch()) };
+        if let Ok(credential) = &target.credential {
+            peer.look(|| Sign::of_call(target.program, target.version, target.procedure, credential));
+        }
+        reply.respect(peer.treatment().habits);
         let Some((service, metrics)) = self.entries.iter().find(|(service, _)| service.program() == target.program)
         else {
             return Dispatched::Reply(reply.program_unavailable());
@@ -159,7 +171,7 @@ impl Programs {
         };
         match service.call(&request, &mut decoder, &mut reply) {
             Ok(Answer::Written) => {
-                metrics.answered(target.procedure, reply.has_failed());
+                metrics.answered(target.procedure, &reply, laps);
                 Dispatched::Reply(reply.finish())
             }
             Ok(Answer::Later(waiting)) => Dispatched::Later {
@@ -169,17 +181,37 @@ impl Programs {
                 procedure: target.procedure,
             },
             Ok(Answer::Silent) => {
-                metrics.answered(target.procedure, true);
+                metrics.refused(target.procedure, Failure::Unanswered, laps);
                 Dispatched::Silent(reply.abandon())
             }
             Err(refusal) => {
-                metrics.answered(target.procedure, true);
+                let failure = match refusal {
+                    Refusal::GarbageArguments => Failure::GarbageArguments,
+                    Refusal::ProcedureUnavailable => Failure::ProcedureUnavailable,
+                    Refusal::Auth(_) => Failure::Credential,
+                };
+                metrics.refused(target.procedure, failure, laps);
                 Dispatched::Reply(match refusal {
                     Refusal::GarbageArguments => reply.garbage_arguments(),
                     Refusal::ProcedureUnavailable => reply.procedure_unavailable(),
-                    Refusal::Auth(status) => reply.auth_error(status),
+                    Refusal::Auth(status) => {
+                        if peer.is_first_refusal() {
+                            log_refusal(&request, service.name(), metrics.name(target.procedure));
+                        }
+                        reply.auth_error(status)
+                    }
                 })
             }
         }
     }
+}
+
+/// Who was refused, from where, what, why. Once for a connection: kernels repeat themselves.
+fn log_refusal(request: &Request<'_>, program: &'static str, procedure: &'static str) {
+    let uid = request.credential.uid();
+    let machine = request.credential.machine();
+    tracing::info!(
+        peer = %request.peer.address, uid, machine = ?machine, program, procedure,
+        reason = "another user's process on this machine", "call refused"
+    );
 }

@@ -74,13 +74,18 @@ fn open(
     let Ok(local) = stream.local_addr() else { return };
     let peer = Arc::new(Peer::new(address, local, Transport::Tcp, &engine.policies));
     let Some(slot) = engine.table.admit(&peer) else {
-        tracing::debug!(peer = %peer.address, "too many connections");
+        if engine.table.may_complain() {
+            let refused = engine.table.totals().refused;
+            tracing::info!(peer = %peer.address, refused, reason = "too many connections", "connection refused");
+        }
         return;
     };
+    let place = slot.place();
     // Both only make things better; a socket that refuses is about to fail anyway.
     let _ = stream.set_nodelay(true);
     let _ = socket2::SockRef::from(&stream).set_keepalive(true);
-    connections.spawn(serve(stream, peer, slot, engine.clone(), stop.clone()));
+    let task = connections.spawn(serve(stream, peer, slot, engine.clone(), stop.clone()));
+    engine.table.can_be_evicted(place, task);
 }
 
 /// Serves a connection in clear, and then, if the client asks for it, what comes through TLS.
@@ -88,7 +93,7 @@ async fn serve(stream: TcpStream, peer: Arc<Peer>, slot: Slot, engine: Arc<Engin
     let served = connection::serve(stream, peer.clone(), slot, engine.clone(), stop.clone()).await;
     let Some((stream, slot)) = served else { return };
     let Some((stream, peer)) = upgrade::shake_hands(stream, &peer, &slot, &engine, &mut stop).await else { return };
-    connection::serve(stream, Arc::new(peer), slot, engine, stop).await;
+    connection::serve(stream, peer, slot, engine, stop).await;
 }
 
 /// The peer went away between its SYN and our accept: nothing of ours is wrong.

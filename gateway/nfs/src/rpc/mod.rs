@@ -20,6 +20,7 @@ mod table;
 mod upgrade;
 
 pub(crate) use admission::{Admission, AuthStatus, owner};
+pub(crate) use credential::Credential;
 pub(crate) use decode::Decoder;
 pub use table::{ConnectionReport, ConnectionTotals};
 

@@ -1,13 +1,13 @@
 //! The other end of a connection, or the sender of a datagram.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use tokio::sync::Semaphore;
 use vfs::{Call, Principal};
 
-use crate::peer::{PeerKind, Policies};
+use crate::peer::{Policies, Sign, Treatment};
 
 /// How a call came in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,10 +38,11 @@ pub(crate) struct Peer {
     pub local: SocketAddr,
     pub transport: Transport,
     pub security: Security,
-    /// Which client it is.
-    pub kind: PeerKind,
-    /// What every question to the VFS carries.
-    pub call: Arc<Call>,
+    /// How it is treated until it shows what it is.
+    first: Treatment,
+    /// How it is treated from then on, or by rule.
+    settled: OnceLock<Treatment>,
+    has_been_refused: AtomicBool,
     /// KiB of READ that may be waited for at a time.
     pub reading: Arc<Semaphore>,
     /// The log knows that this peer was refused for want of TLS.
@@ -51,14 +52,14 @@ pub(crate) struct Peer {
 impl Peer {
     pub(crate) fn new(address: SocketAddr, local: SocketAddr, transport: Transport, policies: &Policies) -> Peer {
         let address = canonical(address);
-        let kind = PeerKind::default();
         Peer {
             address,
             local: canonical(local),
             transport,
             security: Security::Plain,
-            kind,
-            call: Arc::new(policies.call(kind, address.ip())),
+            first: policies.at_first(address.ip()),
+            settled: policies.by_rule(address.ip()).map_or_else(OnceLock::new, OnceLock::from),
+            has_been_refused: AtomicBool::new(false),
             reading: Arc::new(Semaphore::new(policies.reading_kib())),
             complained: AtomicBool::new(false),
         }
@@ -67,14 +68,16 @@ impl Peer {
     /// The same peer after a handshake: the certificate that it has shown says for whom it asks.
     pub(crate) fn over_tls(&self, certified: Option<Principal>) -> Peer {
         let security = if certified.is_some() { Security::Certified } else { Security::Encrypted };
-        let principal = certified.unwrap_or_else(|| self.call.principal.clone());
+        let principal = certified.unwrap_or_else(|| self.call().principal.clone());
+        let settled = self.settled.get().map(|treatment| treatment.of(&principal));
         Peer {
             address: self.address,
             local: self.local,
             transport: self.transport,
             security,
-            kind: self.kind,
-            call: Arc::new(Call { principal, ..Call::clone(&self.call) }),
+            first: self.first.of(&principal),
+            settled: settled.map_or_else(OnceLock::new, OnceLock::from),
+            has_been_refused: AtomicBool::new(false),
             reading: self.reading.clone(),
             complained: AtomicBool::new(false),
         }
@@ -88,6 +91,34 @@ impl Peer {
     /// True once: one line in the log is enough.
     pub(crate) fn complains(&self) -> bool {
         !self.complained.swap(true, Ordering::Relaxed)
+    }
+
+    /// How it is treated.
+    #[inline]
+    pub(crate) fn treatment(&self) -> &Treatment {
+        self.settled.get().unwrap_or(&self.first)
+    }
+
+    /// What every question to the VFS carries.
+    #[inline]
+    pub(crate) fn call(&self) -> &Arc<Call> {
+        &self.treatment().call
+    }
+
+    /// Looks for a sign of what it is, until one has been found.
+    #[inline]
+    pub(crate) fn look(&self, sign: impl FnOnce() -> Option<Sign>) {
+        if self.settled.get().is_none()
+            && let Some(sign) = sign()
+        {
+            // Somebody else's sign, found at the same moment, is as good.
+            let _ = self.settled.set(self.first.after(sign));
+        }
+    }
+
+    /// Whether this is the first time that a call of it is refused.
+    pub(crate) fn is_first_refusal(&self) -> bool {
+        !self.has_been_refused.swap(true, Ordering::Relaxed)
     }
 
     pub(crate) fn is_loopback(&self) -> bool {

@@ -5,6 +5,8 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use super::admission::AuthStatus;
 use super::message::RPC_VERSION;
+use crate::metrics::Failure;
+use crate::peer::Habits;
 
 const REPLY: u32 = 1;
 const MSG_ACCEPTED: u32 = 0;
@@ -33,7 +35,8 @@ pub(crate) struct Reply {
     xid: u32,
     payload: Vec<Bytes>,
     payload_bytes: usize,
-    failed: bool,
+    failure: Option<Failure>,
+    habits: Habits,
     permits: Vec<OwnedSemaphorePermit>,
 }
 
@@ -53,7 +56,28 @@ impl Reply {
         // MSG_ACCEPTED, an empty verifier and SUCCESS are all zero
         const { assert!(MSG_ACCEPTED == 0 && SUCCESS == 0) };
         buffer.extend_from_slice(&head);
-        Reply { buffer, start, xid, payload: Vec::new(), payload_bytes: 0, failed: false, permits: Vec::new() }
+        Reply {
+            buffer,
+            start,
+            xid,
+            payload: Vec::new(),
+            payload_bytes: 0,
+            failure: None,
+            habits: Habits::default(),
+            permits: Vec::new(),
+        }
+    }
+
+    /// It goes to a client with these habits.
+    #[inline]
+    pub(crate) fn respect(&mut self, habits: Habits) {
+        self.habits = habits;
+    }
+
+    /// Of the client that it goes to.
+    #[inline]
+    pub(crate) fn habits(&self) -> Habits {
+        self.habits
     }
 
     /// Bytes of results encoded so far, payload not counted.
@@ -79,13 +103,20 @@ impl Reply {
         self.permits.push(permit);
     }
 
-    /// Notes, for the metrics, that the results say the call failed.
-    pub(crate) fn set_failed(&mut self) {
-        self.failed = true;
+    /// Notes, for the metrics, that the results say so.
+    pub(crate) fn set_failed(&mut self, status: u32) {
+        self.failure = Some(Failure::Status(status));
     }
 
-    pub(crate) fn has_failed(&self) -> bool {
-        self.failed
+    #[inline]
+    pub(crate) fn failure(&self) -> Option<Failure> {
+        self.failure
+    }
+
+    /// Bytes of the whole reply so far.
+    #[inline]
+    pub(crate) fn bytes(&self) -> usize {
+        self.buffer.len() - self.start + self.payload_bytes
     }
 
     #[inline]
@@ -174,7 +205,17 @@ impl Reply {
         buffer.put_u32(8);
         buffer.extend_from_slice(STARTTLS);
         buffer.put_u32(SUCCESS);
-        Reply { buffer, start, xid, payload: Vec::new(), payload_bytes: 0, failed: false, permits: Vec::new() }.finish()
+        Reply {
+            buffer,
+            start,
+            xid,
+            payload: Vec::new(),
+            payload_bytes: 0,
+            failure: None,
+            habits: Habits::default(),
+            permits: Vec::new(),
+        }
+        .finish()
     }
 
     pub(crate) fn program_unavailable(self) -> Finished {
@@ -201,13 +242,14 @@ impl Reply {
         self.replaced(&[MSG_ACCEPTED, 0, 0], words)
     }
 
-    fn replaced(self, status: &[u32], words: &[u32]) -> Finished {
-        let (xid, start) = (self.xid, self.start);
-        let mut buffer = self.abandon();
-        for word in [0, xid, REPLY].iter().chain(status).chain(words) {
-            buffer.put_u32(*word);
+    fn replaced(mut self, status: &[u32], words: &[u32]) -> Finished {
+        self.buffer.truncate(self.start);
+        self.payload.clear();
+        self.payload_bytes = 0;
+        for word in [0, self.xid, REPLY].iter().chain(status).chain(words) {
+            self.buffer.put_u32(*word);
         }
-        Reply { buffer, start, xid, payload: Vec::new(), payload_bytes: 0, failed: true, permits: Vec::new() }.finish()
+        self.finish()
     }
 }
 

@@ -1,18 +1,23 @@
 //! The table of connections: caps per peer and for all, counters, and how many calls are being held (D34).
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
 
-use vfs::{Clock, Principal, SystemClock, Timestamp};
+use tokio::task::AbortHandle;
+use tokio::time::Instant;
+use vfs::{Clock, SystemClock, Timestamp};
 
-use super::peer::Peer;
+use super::peer::{Peer, Security};
 use crate::config::Limits;
 use crate::peer::PeerKind;
 
 /// No call that can be answered with more than a refusal is longer.
 const SMALL_CALL: usize = 4 << 10;
+/// A flood of connections is told of once in this time.
+const COMPLAINT: Duration = Duration::from_secs(1);
 
 /// Everything that is connected.
 #[derive(Debug)]
@@ -22,31 +27,76 @@ pub(crate) struct Table {
     held: AtomicUsize,
     /// Bytes of records that have not arrived whole.
     unfinished: AtomicUsize,
+    /// Bytes of replies that clients have not taken yet.
+    queued: AtomicUsize,
     accepted: AtomicU64,
     refused: AtomicU64,
     handshakes: AtomicU64,
     handshakes_refused: AtomicU64,
+    evicted: AtomicU64,
+    /// Bytes of connections that have ended.
+    received: AtomicU64,
+    sent: AtomicU64,
 }
 
 #[derive(Debug, Default)]
 struct Connections {
     next: u64,
-    slots: HashMap<u64, Arc<Counters>>,
+    slots: HashMap<u64, Place>,
     per_peer: HashMap<IpAddr, usize>,
+    /// Those that have not sent one whole call yet, oldest first.
+    silent: BTreeMap<u64, IpAddr>,
+    complained: Option<Instant>,
+}
+
+#[derive(Debug)]
+struct Place {
+    counters: Arc<Counters>,
+    /// What serves the connection.
+    task: Option<AbortHandle>,
+}
+
+impl Connections {
+    fn count_of(&self, ip: IpAddr) -> usize {
+        self.per_peer.get(&ip).copied().unwrap_or(0)
+    }
+
+    /// Gives a place back. It may have been taken away before.
+    fn remove(&mut self, id: u64, ip: IpAddr) {
+        self.silent.remove(&id);
+        if self.slots.remove(&id).is_none() {
+            return;
+        }
+        if let Some(count) = self.per_peer.get_mut(&ip) {
+            *count -= 1;
+            if *count == 0 {
+                self.per_peer.remove(&ip);
+            }
+        }
+    }
+
+    /// Closes the oldest connection (of `peer`, if one is given) that has never called. Whoever means it calls at once.
+    fn evict(&mut self, peer: Option<IpAddr>) -> bool {
+        let evictable = |id: &u64| self.slots.get(id).and_then(|place| place.task.clone());
+        let mut oldest = self.silent.iter().filter(|(_, ip)| peer.is_none_or(|peer| peer == **ip));
+        let Some((id, ip, task)) = oldest.find_map(|(id, ip)| Some((*id, *ip, evictable(id)?))) else { return false };
+        task.abort();
+        self.remove(id, ip);
+        true
+    }
 }
 
 /// Counters of one connection.
 #[derive(Debug)]
 pub(crate) struct Counters {
-    peer: SocketAddr,
-    local: SocketAddr,
-    kind: PeerKind,
+    peer: Arc<Peer>,
     since: Timestamp,
-    /// Whom the client's certificate names, once there is TLS.
-    tls: OnceLock<Option<Principal>>,
+    /// The same peer once there is TLS.
+    over_tls: OnceLock<Arc<Peer>>,
     pub calls: AtomicU64,
     pub held: AtomicUsize,
     unfinished: AtomicUsize,
+    queued: AtomicUsize,
     pub received: AtomicU64,
     pub sent: AtomicU64,
 }
@@ -60,12 +110,18 @@ pub struct ConnectionReport {
     pub local: SocketAddr,
     /// Which client it is taken for.
     pub kind: PeerKind,
+    /// Why: what it did on the wire, or which rule says so.
+    pub why: String,
+    /// In whose name its calls are made.
+    pub principal: String,
+    /// What is spoken.
+    pub protocol: &'static str,
+    /// What its address has mounted and not unmounted since the start, as far as it told.
+    pub mounted: Vec<String>,
     /// Since when, RFC 3339.
     pub since: String,
     /// Protected by TLS.
     pub tls: bool,
-    /// Whom the client's certificate names, if it has shown one.
-    pub principal: Option<Principal>,
     /// Calls so far.
     pub calls: u64,
     /// Calls that are waiting for an endpoint.
@@ -83,6 +139,8 @@ pub struct ConnectionTotals {
     pub open: usize,
     /// Calls held now.
     pub held: usize,
+    /// Bytes of answers that clients have not taken yet.
+    pub queued: usize,
     /// Connections taken.
     pub accepted: u64,
     /// Connections refused because of a cap.
@@ -91,19 +149,24 @@ pub struct ConnectionTotals {
     pub handshakes: u64,
     /// TLS handshakes that did not.
     pub handshakes_refused: u64,
+    /// Connections that never called, closed at a cap to make room.
+    pub evicted: u64,
+    /// Bytes from clients.
+    pub received: u64,
+    /// Bytes to clients.
+    pub sent: u64,
 }
 
 impl Counters {
-    fn new(peer: &Peer) -> Counters {
+    fn new(peer: Arc<Peer>) -> Counters {
         Counters {
-            peer: peer.address,
-            local: peer.local,
-            kind: peer.kind,
+            peer,
             since: SystemClock.now(),
-            tls: OnceLock::new(),
+            over_tls: OnceLock::new(),
             calls: AtomicU64::new(0),
             held: AtomicUsize::new(0),
             unfinished: AtomicUsize::new(0),
+            queued: AtomicUsize::new(0),
             received: AtomicU64::new(0),
             sent: AtomicU64::new(0),
         }
@@ -117,63 +180,107 @@ impl Table {
             connections: Mutex::default(),
             held: AtomicUsize::new(0),
             unfinished: AtomicUsize::new(0),
+            queued: AtomicUsize::new(0),
             accepted: AtomicU64::new(0),
             refused: AtomicU64::new(0),
             handshakes: AtomicU64::new(0),
             handshakes_refused: AtomicU64::new(0),
+            evicted: AtomicU64::new(0),
+            received: AtomicU64::new(0),
+            sent: AtomicU64::new(0),
         })
     }
 
-    /// A place for a connection from `peer`; `None` if there are too many.
-    pub(crate) fn admit(self: &Arc<Table>, peer: &Peer) -> Option<Slot> {
+    /// A place for a connection from `peer`; `None` if there are too many. At a cap, one that has never called makes room.
+    pub(crate) fn admit(self: &Arc<Table>, peer: &Arc<Peer>) -> Option<Slot> {
         let mut connections = self.lock();
         let ip = peer.address.ip();
-        let from_peer = connections.per_peer.get(&ip).copied().unwrap_or(0);
-        if connections.slots.len() >= self.limits.connections || from_peer >= self.limits.connections_per_peer {
-            self.refused.fetch_add(1, Ordering::Relaxed);
-            return None;
+        let is_full = |connections: &Connections| {
+            let at_peer_cap = connections.count_of(ip) >= self.limits.connections_per_peer;
+            (at_peer_cap || connections.slots.len() >= self.limits.connections).then_some(at_peer_cap)
+        };
+        while let Some(at_peer_cap) = is_full(&connections) {
+            if !connections.evict(at_peer_cap.then_some(ip)) {
+                self.refused.fetch_add(1, Ordering::Relaxed);
+                return None;
+            }
+            self.evicted.fetch_add(1, Ordering::Relaxed);
         }
         self.accepted.fetch_add(1, Ordering::Relaxed);
         let id = connections.next;
         connections.next += 1;
-        let counters = Arc::new(Counters::new(peer));
-        connections.per_peer.insert(ip, from_peer + 1);
-        connections.slots.insert(id, counters.clone());
+        let counters = Arc::new(Counters::new(peer.clone()));
+        *connections.per_peer.entry(ip).or_default() += 1;
+        connections.silent.insert(id, ip);
+        connections.slots.insert(id, Place { counters: counters.clone(), task: None });
         Some(Slot { table: self.clone(), id: Some((id, ip)), counters })
     }
 
+    /// From now on the connection at this place can be closed to make room, until it calls.
+    pub(crate) fn can_be_evicted(&self, place: Option<u64>, task: AbortHandle) {
+        let mut connections = self.lock();
+        if let Some(place) = place.and_then(|id| connections.slots.get_mut(&id)) {
+            place.task = Some(task);
+        }
+    }
+
+    /// Whether it is time to tell of refused connections again.
+    pub(crate) fn may_complain(&self) -> bool {
+        let mut connections = self.lock();
+        let now = Instant::now();
+        let may = connections.complained.is_none_or(|last| now - last >= COMPLAINT);
+        if may {
+            connections.complained = Some(now);
+        }
+        may
+    }
+
     /// A place for all datagrams of one socket; not a connection, so not in the table.
-    pub(crate) fn datagrams(self: &Arc<Table>, peer: &Peer) -> Slot {
-        let counters = Arc::new(Counters::new(peer));
+    pub(crate) fn datagrams(self: &Arc<Table>, peer: Peer) -> Slot {
+        let counters = Arc::new(Counters::new(Arc::new(peer)));
         Slot { table: self.clone(), id: None, counters }
     }
 
-    pub(crate) fn report(&self) -> Vec<ConnectionReport> {
-        let mut slots: Vec<_> = self.lock().slots.iter().map(|(id, counters)| (*id, counters.clone())).collect();
+    /// All connections, oldest first; `mounted` says what an address has mounted.
+    pub(crate) fn report(&self, mounted: impl Fn(IpAddr) -> Vec<String>) -> Vec<ConnectionReport> {
+        let mut slots: Vec<_> = self.lock().slots.iter().map(|(id, place)| (*id, place.counters.clone())).collect();
         slots.sort_unstable_by_key(|(id, _)| *id);
-        let report = |counters: &Counters| ConnectionReport {
-            peer: counters.peer,
-            local: counters.local,
-            kind: counters.kind,
+        let report = |counters: &Counters, peer: &Peer| ConnectionReport {
+            peer: peer.address,
+            local: peer.local,
+            kind: peer.treatment().kind,
+            why: peer.treatment().why.clone().into_owned(),
+            principal: peer.call().principal.name().to_owned(),
+            protocol: if peer.security == Security::Plain { "NFS over TCP" } else { "NFS over TLS" },
+            tls: peer.security != Security::Plain,
+            mounted: mounted(peer.address.ip()),
             since: counters.since.to_rfc3339(),
-            tls: counters.tls.get().is_some(),
-            principal: counters.tls.get().cloned().flatten(),
             calls: counters.calls.load(Ordering::Relaxed),
             held: counters.held.load(Ordering::Relaxed),
             received: counters.received.load(Ordering::Relaxed),
             sent: counters.sent.load(Ordering::Relaxed),
         };
-        slots.iter().map(|(_, counters)| report(counters)).collect()
+        let now = |counters: &Counters| report(counters, counters.over_tls.get().unwrap_or(&counters.peer));
+        slots.iter().map(|(_, counters)| now(counters)).collect()
     }
 
     pub(crate) fn totals(&self) -> ConnectionTotals {
+        let connections = self.lock();
+        let sum = |ended: &AtomicU64, of: fn(&Counters) -> &AtomicU64| {
+            let open = connections.slots.values().map(|place| of(&place.counters).load(Ordering::Relaxed));
+            ended.load(Ordering::Relaxed) + open.sum::<u64>()
+        };
         ConnectionTotals {
-            open: self.lock().slots.len(),
+            open: connections.slots.len(),
             held: self.held.load(Ordering::Relaxed),
+            queued: self.queued.load(Ordering::Relaxed),
             accepted: self.accepted.load(Ordering::Relaxed),
             refused: self.refused.load(Ordering::Relaxed),
             handshakes: self.handshakes.load(Ordering::Relaxed),
             handshakes_refused: self.handshakes_refused.load(Ordering::Relaxed),
+            evicted: self.evicted.load(Ordering::Relaxed),
+            received: sum(&self.received, |counters| &counters.received),
+            sent: sum(&self.sent, |counters| &counters.sent),
         }
     }
 
@@ -195,6 +302,34 @@ impl Slot {
         &self.counters
     }
 
+    /// Where it is in the table.
+    pub(crate) fn place(&self) -> Option<u64> {
+        self.id.map(|(id, _)| id)
+    }
+
+    /// It has called: it is nobody's to evict any more.
+    pub(crate) fn called(&self) {
+        if let Some((id, _)) = self.id {
+            self.table.lock().silent.remove(&id);
+        }
+    }
+
+    /// Notes how many bytes of replies wait for the socket.
+    #[inline]
+    pub(crate) fn note_queued(&self, bytes: usize) {
+        if self.counters.queued.load(Ordering::Relaxed) != bytes {
+            let before = self.counters.queued.swap(bytes, Ordering::Relaxed);
+            self.table.queued.fetch_add(bytes, Ordering::Relaxed);
+            self.table.queued.fetch_sub(before, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether the replies that wait for all sockets together are too many.
+    #[inline]
+    pub(crate) fn is_pressed(&self) -> bool {
+        self.table.queued.load(Ordering::Relaxed) > self.table.limits.queued_bytes_total
+    }
+
     /// Whether one more call may be held (D34). Past the caps the answer is `Later` at once.
     pub(crate) fn may_hold(&self) -> bool {
         self.counters.held.load(Ordering::Relaxed) < self.table.limits.held_per_connection
@@ -210,11 +345,11 @@ impl Slot {
         bytes <= SMALL_CALL || others + bytes <= self.table.limits.unfinished_bytes
     }
 
-    /// Notes that a TLS handshake has ended, and whom the client's certificate names.
-    pub(crate) fn shook_hands(&self, certified: Option<Principal>) {
+    /// Notes that a TLS handshake has ended, and who the peer is now.
+    pub(crate) fn shook_hands(&self, peer: &Arc<Peer>) {
         self.table.handshakes.fetch_add(1, Ordering::Relaxed);
         // There is one handshake on a connection.
-        let _ = self.counters.tls.set(certified);
+        let _ = self.counters.over_tls.set(peer.clone());
     }
 
     /// Notes that a TLS handshake was refused.
@@ -233,15 +368,12 @@ impl Slot {
 impl Drop for Slot {
     fn drop(&mut self) {
         self.table.unfinished.fetch_sub(self.counters.unfinished.load(Ordering::Relaxed), Ordering::Relaxed);
+        self.note_queued(0);
         let Some((id, ip)) = self.id else { return };
         let mut connections = self.table.lock();
-        connections.slots.remove(&id);
-        if let Some(count) = connections.per_peer.get_mut(&ip) {
-            *count -= 1;
-            if *count == 0 {
-                connections.per_peer.remove(&ip);
-            }
-        }
+        self.table.received.fetch_add(self.counters.received.load(Ordering::Relaxed), Ordering::Relaxed);
+        self.table.sent.fetch_add(self.counters.sent.load(Ordering::Relaxed), Ordering::Relaxed);
+        connections.remove(id, ip);
     }
 }
 
@@ -265,8 +397,9 @@ mod tests {
     use crate::peer::Policies;
     use crate::rpc::Transport;
 
-    fn peer(address: &str) -> Peer {
-        Peer::new(address.parse().unwrap(), "127.0.0.1:2049".parse().unwrap(), Transport::Tcp, &Policies::default())
+    fn peer(address: &str) -> Arc<Peer> {
+        let (address, local) = (address.parse().unwrap(), "127.0.0.1:2049".parse().unwrap());
+        Arc::new(Peer::new(address, local, Transport::Tcp, &Policies::default()))
     }
 
     #[test]
@@ -280,6 +413,52 @@ mod tests {
         drop(first);
         assert!(table.admit(&peer("192.0.2.1:3")).is_some());
         assert_eq!((table.totals().accepted, table.totals().refused), (4, 2));
+    }
+
+    #[tokio::test]
+    async fn at_a_cap_the_oldest_that_never_called_makes_room_and_those_that_called_stay() {
+        let table = Table::new(Limits { connections: 4, connections_per_peer: 3, ..Limits::default() });
+        let admit = |address: &str| {
+            let slot = table.admit(&peer(address))?;
+            let task = tokio::spawn(std::future::pending::<()>());
+            table.can_be_evicted(slot.place(), task.abort_handle());
+            Some((slot, task))
+        };
+        let (caller, _task) = admit("192.0.2.1:1").unwrap();
+        caller.called();
+        let (_second, second) = admit("192.0.2.1:2").unwrap();
+        let (_third, third) = admit("192.0.2.1:3").unwrap();
+        let (fourth, _task) = admit("192.0.2.1:4").unwrap();
+        assert!(second.await.unwrap_err().is_cancelled() && !third.is_finished());
+        fourth.called();
+        let (_other, other) = admit("192.0.2.2:1").unwrap();
+        // All places are taken: the oldest of anybody goes.
+        let (_another, _task) = admit("192.0.2.3:1").unwrap();
+        assert!(third.await.unwrap_err().is_cancelled() && !other.is_finished());
+        let totals = table.totals();
+        assert_eq!((totals.open, totals.evicted, totals.refused), (4, 2, 0));
+    }
+
+    #[test]
+    fn those_that_called_are_not_evicted_for_anybody() {
+        let table = Table::new(Limits { connections: 1, ..Limits::default() });
+        let slot = table.admit(&peer("192.0.2.1:1")).unwrap();
+        slot.called();
+        assert!(table.admit(&peer("192.0.2.2:1")).is_none());
+        assert!(table.may_complain() && !table.may_complain());
+    }
+
+    #[test]
+    fn what_waits_for_all_sockets_is_added_up_and_given_back() {
+        let table = Table::new(Limits { queued_bytes_total: 100, ..Limits::default() });
+        let (one, two) = (table.admit(&peer("192.0.2.1:1")).unwrap(), table.admit(&peer("192.0.2.1:2")).unwrap());
+        one.note_queued(60);
+        two.note_queued(60);
+        assert!(one.is_pressed() && table.totals().queued == 120);
+        one.note_queued(10);
+        assert!(!two.is_pressed());
+        drop(two);
+        assert_eq!(table.totals().queued, 10);
     }
 
     #[test]

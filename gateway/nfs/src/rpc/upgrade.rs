@@ -1,6 +1,7 @@
 //! From clear text to TLS: the handshake that follows the answer to the probe (RFC 9289 §4.1, §5).
 
 use std::io;
+use std::sync::Arc;
 
 use tokio::net::TcpStream;
 use tokio::sync::watch;
@@ -20,7 +21,7 @@ pub(super) async fn shake_hands(
     slot: &Slot,
     engine: &Engine,
     stop: &mut watch::Receiver<bool>,
-) -> Option<(TlsStream<TcpStream>, Peer)> {
+) -> Option<(TlsStream<TcpStream>, Arc<Peer>)> {
     let shaken = tokio::select! {
         () = stopped(stop) => return None,
         shaken = tokio::time::timeout(engine.limits.handshake_time, handshake(stream, engine)) => shaken,
@@ -30,8 +31,9 @@ pub(super) async fn shake_hands(
         Ok((stream, certified)) => {
             let principal = certified.as_ref().map(Principal::name);
             tracing::info!(peer = %peer.address, principal, "protected by TLS");
-            slot.shook_hands(certified.clone());
-            Some((stream, peer.over_tls(certified)))
+            let peer = Arc::new(peer.over_tls(certified));
+            slot.shook_hands(&peer);
+            Some((stream, peer))
         }
         Err(reason) => {
             slot.refused_hands();

@@ -127,7 +127,16 @@ pub struct Attributes {
 pub struct Client<S = TcpStream> {
     pub stream: S,
     pub uid: u32,
+    pub sender: Sender,
     xid: u32,
+}
+
+/// What AUTH_SYS says besides the user.
+pub struct Sender {
+    pub stamp: u32,
+    pub machine: &'static str,
+    pub gid: u32,
+    pub groups: &'static [u32],
 }
 
 impl Client {
@@ -147,13 +156,16 @@ impl Client {
 impl<S: Read + Write> Client<S> {
     /// A client of a connection that is there.
     pub fn over(stream: S) -> Client<S> {
-        Client { stream, uid: 0, xid: 100 }
+        Client { stream, uid: 0, sender: Sender { stamp: 7, machine: "tester", gid: 0, groups: &[] }, xid: 100 }
     }
 
     /// The bytes of a call after the record marker.
     pub fn message(&mut self, program: u32, version: u32, procedure: u32, arguments: &Xdr) -> (u32, Vec<u8>) {
         self.xid += 1;
-        let credential = Xdr::new().u32(7).opaque(b"tester").u32(self.uid).u32(0).u32(0);
+        let Sender { stamp, machine, gid, groups } = self.sender;
+        let credential = Xdr::new().u32(stamp).opaque(machine.as_bytes()).u32(self.uid).u32(gid);
+        let credential = credential.u32(u32::try_from(groups.len()).unwrap());
+        let credential = groups.iter().fold(credential, |credential, group| credential.u32(*group));
         let head = Xdr::new().u32(self.xid).u32(0).u32(2).u32(program).u32(version).u32(procedure);
         (self.xid, head.u32(1).opaque(&credential.0).u32(0).u32(0).raw(&arguments.0).0)
     }

@@ -127,6 +127,75 @@ async fn connections_beyond_the_cap_are_closed_and_places_come_back() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn connections_that_never_call_keep_nobody_out() {
+    let limits = Limits { connections_per_peer: 10, ..Limits::default() };
+    let (server, address) = start_with(&backend(), Config { limits, ..config() }).await;
+    let mut good = Client::connect(address);
+    let handle = good.mount("/C.1");
+    let silent: Vec<TcpStream> = (0..200).map(|_| TcpStream::connect(address).unwrap()).collect();
+    for _ in 0..5 {
+        Client::connect(address).getattr(&handle);
+    }
+    good.getattr(&handle);
+    let totals = server.metrics().connections;
+    assert_eq!(totals.refused, 0);
+    assert!(totals.evicted >= 190 && totals.open <= 10, "{totals:?}");
+    drop(silent);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn replies_that_nobody_takes_are_bounded_over_all_connections() {
+    let backend = backend();
+    backend.add_file("C.1", "auto", &["file"], vec![7; 1 << 20]);
+    let limits = Limits {
+        queued_bytes_total: 8 << 20,
+        pressed_stall: Duration::from_millis(300),
+        stall: Duration::from_secs(600),
+        ..Limits::default()
+    };
+    let (server, address) = start_with(&backend, Config { limits, ..config() }).await;
+    let mut good = Client::connect(address);
+    let auto = good.mount("/C.1/auto");
+    let (file, _) = good.lookup(&auto, "file");
+    good.read(&file, 0, 1 << 20);
+    let mut greedy: Vec<Client> = (0..30).map(|_| Client::connect(address)).collect();
+    let mut most = 0;
+    for client in &mut greedy {
+        for _ in 0..20 {
+            client.send(NFS, 3, 6, &Xdr::new().opaque(&file).u64(0).u32(1 << 20));
+        }
+        most = most.max(server.metrics().connections.queued);
+    }
+    // What one connection may have, and one reply of each other, beyond the bound; without it, it would be 8 MiB for each.
+    assert!(most < (8 << 20) + (8 << 20) + (31 << 20), "{most} bytes wait");
+    assert_eq!(good.read(&file, 0, 1 << 20).0.len(), 1 << 20);
+    let mut attempts = 0;
+    while server.metrics().connections.queued > 8 << 20 {
+        attempts += 1;
+        assert!(attempts < 2_000, "those that take nothing stay");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    assert_eq!(good.read(&file, 0, 1 << 20).0.len(), 1 << 20);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_idle_connection_stays_while_a_call_of_it_is_held() {
+    let backend = backend();
+    backend.add_directory("C.1", "auto", &["slow"]);
+    let limits = Limits { idle: Duration::from_millis(200), ..Limits::default() };
+    let (_server, address) = start_with(&backend, Config { limits, ..config() }).await;
+    let mut client = Client::connect(address);
+    let auto = client.mount("/C.1/auto");
+    let (slow, _) = client.lookup(&auto, "slow");
+    backend.hold_jobs();
+    let listing = client.send(NFS, 3, 16, &Xdr::new().opaque(&slow).u64(0).u64(0).u32(4096));
+    std::thread::sleep(Duration::from_millis(700)); // longer than the idle time
+    backend.release_jobs();
+    assert_eq!(client.receive().0, listing);
+    assert!(client.is_closed());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn counters_tell_what_was_called() {
     let (server, address) = start(&backend()).await;
     let mut client = Client::connect(address);
@@ -138,8 +207,15 @@ async fn counters_tell_what_was_called() {
     assert_eq!((getattr.calls, getattr.failed, getattr.held), (2, 1, 0));
     let mnt = metrics.procedures.iter().find(|one| (one.program, one.procedure) == ("mount", "MNT")).unwrap();
     assert_eq!((mnt.calls, mnt.failed, mnt.held), (1, 0, 1));
+    assert_eq!(getattr.failures, [("BADHANDLE", 1)]);
+    assert_eq!(getattr.latency.iter().sum::<u64>(), 2);
+    assert!(getattr.sent > 0 && mnt.latency_micros > 0);
+    client.raw_call(NFS, 3, 1, &Xdr::new());
+    let metrics = server.metrics();
+    let getattr = metrics.procedures.iter().find(|one| (one.program, one.procedure) == ("nfs", "GETATTR")).unwrap();
+    assert_eq!(getattr.failures, [("BADHANDLE", 1), ("GARBAGE_ARGS", 1)]);
     let report = &server.connections()[0];
-    assert_eq!((report.peer, report.calls), (client.stream.local_addr().unwrap(), 3));
+    assert_eq!((report.peer, report.calls), (client.stream.local_addr().unwrap(), 4));
     assert!(report.sent > 0 && report.received > 0 && report.held == 0);
     assert!(serde_json::to_string(&(metrics, server.connections())).unwrap().contains("GETATTR"));
 }

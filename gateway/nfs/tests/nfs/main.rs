@@ -9,6 +9,7 @@ mod listing;
 mod locks;
 mod model;
 mod mounting;
+mod peers;
 mod portmapper;
 mod procedures;
 mod protocol;

@@ -1,4 +1,4 @@
-//! What lies below `/-/`: the style sheet, the connect page, and the JSON API of the program's verbs (docs/openapi.yaml).
+//! What lies below `/-/`: the style sheet, the connect page, the metrics, and the JSON API of the program's verbs (docs/openapi.yaml).
 
 mod progress;
 
@@ -17,6 +17,8 @@ use crate::path::{RequestPath, decode};
 use crate::refusal::{Answer, Refusal};
 use crate::service::{Service, read_body, uncached};
 
+/// The text format of Prometheus.
+const METRICS: &str = "text/plain; version=0.0.4; charset=utf-8";
 /// Bytes of a request body: a path may be long.
 const MAX_BODY: usize = 128 * 1024;
 
@@ -47,9 +49,11 @@ pub(crate) async fn answer(service: &Service, exchange: &Exchange, body: Incomin
     match names.get(1..).unwrap_or_default() {
         ["style.css"] if is_read => Ok(browser::style(exchange)),
         ["activity"] if is_read => Ok(browser::activity_page(service, exchange)),
+        ["metrics"] if is_read => Ok(send(exchange, (service.config.metrics)(), METRICS)),
         ["connect"] if is_read => Ok(browser::connect_page(exchange)),
         ["api", "v1", "status"] if is_read => Ok(respond(exchange, &status(service))),
         ["api", "v1", "clients"] if is_read => Ok(respond(exchange, &json!(service.vfs.endpoints()))),
+        ["api", "v1", "connections"] if is_read => Ok(respond(exchange, &(service.config.connections)())),
         ["api", "v1", "activity"] if is_read => Ok(respond(exchange, &json!(service.vfs.activity()))),
         ["api", "v1", "provenance"] if is_read => {
             let path = exchange.query("path").map(|path| path.replace('+', " ")).and_then(|path| decode(&path));
@@ -83,7 +87,8 @@ pub(crate) async fn answer(service: &Service, exchange: &Exchange, body: Incomin
             cancelled.map_err(|error| Refusal::from_error(&error, exchange.class))?;
             Ok(respond(exchange, &json!({ "cancelled": wish.job })))
         }
-        ["style.css" | "activity" | "connect"] | ["api", "v1", "status" | "clients" | "activity" | "provenance"] => {
+        ["style.css" | "activity" | "metrics" | "connect"]
+        | ["api", "v1", "status" | "clients" | "connections" | "activity" | "provenance"] => {
             Err(not_allowed("GET, HEAD"))
         }
         ["api", "v1", "refresh" | "collect" | "cancel"] => Err(not_allowed("POST")),
@@ -144,9 +149,13 @@ fn not_allowed(allow: &'static str) -> Refusal {
 }
 
 fn respond(exchange: &Exchange, value: &Value) -> Response<Body> {
-    let body = if exchange.method() == Method::HEAD { Body::empty() } else { Body::from(format!("{value}\n")) };
+    send(exchange, format!("{value}\n"), "application/json")
+}
+
+fn send(exchange: &Exchange, text: String, media: &'static str) -> Response<Body> {
+    let body = if exchange.method() == Method::HEAD { Body::empty() } else { Body::from(text) };
     let mut response = Response::new(body);
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(media));
     browser::protect(response.headers_mut());
     uncached(response)
 }

@@ -33,6 +33,30 @@ async fn status_and_clients_tell_what_the_program_and_the_model_know() {
 }
 
 #[tokio::test]
+async fn connections_are_what_the_program_says_and_are_only_read() {
+    let one = serde_json::json!([{"peer": "192.0.2.1:700", "kind": "linux"}]);
+    let told = one.clone();
+    let gateway = gateway_with(|config| config.connections = std::sync::Arc::new(move || told.clone())).await;
+    assert_eq!(get(&gateway, "/-/api/v1/connections").await, (200, one));
+    assert_eq!(ask(&gateway, "POST", "/-/api/v1/connections", &[], b"{}").await.status, 405);
+}
+
+#[tokio::test]
+async fn metrics_are_the_programs_text_behind_the_password() {
+    let metrics = "# TYPE x counter\nx 1\n";
+    let gateway =
+        gateway_with(|config| config.metrics = std::sync::Arc::new(|| "# TYPE x counter\nx 1\n".into())).await;
+    let response = ask(&gateway, "GET", "/-/metrics", &[], b"").await;
+    assert_eq!((response.status, response.text()), (200, metrics));
+    assert!(response.header("content-type").unwrap().starts_with("text/plain; version=0.0.4"));
+    assert_eq!(ask(&gateway, "POST", "/-/metrics", &[], b"").await.status, 405);
+    let locked = gateway_with(|config| {
+        config.credentials = Some(Credentials { user: "analyst".into(), password: "secret".into() });
+    });
+    assert_eq!(ask(&locked.await, "GET", "/-/metrics", &[], b"").await.status, 401);
+}
+
+#[tokio::test]
 async fn refresh_and_collect_stream_progress_to_the_end() {
     let gateway = gateway().await;
     let (status, lines) =
