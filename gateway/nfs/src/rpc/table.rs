@@ -55,7 +55,7 @@ struct Place {
 }
 
 impl Connections {
-    fn from_peer(&self, ip: IpAddr) -> usize {
+    fn count_of(&self, ip: IpAddr) -> usize {
         self.per_peer.get(&ip).copied().unwrap_or(0)
     }
 
@@ -183,7 +183,7 @@ impl Table {
         let mut connections = self.lock();
         let ip = peer.address.ip();
         let is_full = |connections: &Connections| {
-            let at_peer_cap = connections.from_peer(ip) >= self.limits.connections_per_peer;
+            let at_peer_cap = connections.count_of(ip) >= self.limits.connections_per_peer;
             (at_peer_cap || connections.slots.len() >= self.limits.connections).then_some(at_peer_cap)
         };
         while let Some(at_peer_cap) = is_full(&connections) {
