@@ -43,7 +43,7 @@ impl Scene {
         let endpoints = vec![EndpointConfig::directory("flooded", Path::new(&root))];
         let config = Config { endpoints, timing: Timing::instant(), ..Config::new(&folders.path().join("server")) };
         let simulator = runtime.block_on(Simulator::start(config)).unwrap();
-        let start = Start::serve(&simulator.api_config(), &folders.path().join("gateway"));
+        let start = Start::serve(simulator.api_config(), &folders.path().join("gateway"));
         let gateway = Gateway::start(start.with(["--no-prefetch", "--log", "warn"]));
         let client = gateway.ready().clients[0].client_id.clone();
         let scene = Scene { gateway, runtime, simulator, client, _folders: folders };
