@@ -5,12 +5,12 @@ use std::net::TcpStream;
 
 /// NFS3ERR_JUKEBOX.
 const LATER: u32 = 10_008;
-const NFS: u32 = 100_003;
+pub const NFS: u32 = 100_003;
 const MOUNT: u32 = 100_005;
 
 /// A file handle.
 #[derive(Clone, Debug)]
-pub struct Handle(Vec<u8>);
+pub struct Handle(pub Vec<u8>);
 
 /// A page of a directory.
 #[derive(Default)]
@@ -243,8 +243,8 @@ impl Batch {
 }
 
 /// A call with AUTH_SYS of root, in one record.
-fn message(xid: u32, program: u32, procedure: u32, arguments: &[u8]) -> Vec<u8> {
-    let words = [xid, 0, 2, program, 3, procedure, 1, 20, 0, 0, 0, 0, 0, 0, 0];
+pub fn message(xid: u32, program: u32, procedure: u32, arguments: &[u8]) -> Vec<u8> {
+    let words = [xid, 0, 2, program, 3, procedure, 1, 20, 1, 0, 0, 0, 0, 0, 0];
     let length = u32::try_from(words.len() * 4 + arguments.len()).expect("a short call");
     let mut message = (length | 1 << 31).to_be_bytes().to_vec();
     message.extend(words.iter().flat_map(|word| word.to_be_bytes()));
@@ -252,7 +252,7 @@ fn message(xid: u32, program: u32, procedure: u32, arguments: &[u8]) -> Vec<u8> 
     message
 }
 
-fn put_opaque(to: &mut Vec<u8>, bytes: &[u8]) {
+pub fn put_opaque(to: &mut Vec<u8>, bytes: &[u8]) {
     to.extend_from_slice(&u32::try_from(bytes.len()).expect("short").to_be_bytes());
     to.extend_from_slice(bytes);
     to.resize(to.len().next_multiple_of(4), 0);
