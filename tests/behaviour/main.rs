@@ -15,6 +15,7 @@ mod frozen;
 mod generated_endpoints;
 mod hostile_entries;
 mod joined_listings;
+mod kernel_client;
 mod large_files;
 mod listing_flows;
 mod mounts;
