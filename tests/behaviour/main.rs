@@ -7,6 +7,7 @@
 
 mod support;
 
+mod bad_connection;
 mod broken_configuration;
 mod browser;
 mod collected;

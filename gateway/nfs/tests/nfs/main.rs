@@ -3,6 +3,7 @@
 
 mod client;
 mod errors;
+mod faults;
 mod large;
 mod limits;
 mod listing;
@@ -12,6 +13,7 @@ mod mounting;
 mod portmapper;
 mod procedures;
 mod protocol;
+mod proxy;
 mod waiting;
 
 use std::net::SocketAddr;
@@ -46,4 +48,14 @@ async fn start_with(backend: &Arc<FakeBackend>, config: Config) -> (Server, Sock
     let server = Server::start(vfs::testing::vfs(backend), config).await.unwrap();
     let address = server.addresses()[0];
     (server, address)
+}
+
+/// Bytes without a pattern; the same for the same seed.
+fn noise(length: usize, seed: u64) -> Vec<u8> {
+    let mut state = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
+    let next = || {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 56) as u8
+    };
+    std::iter::repeat_with(next).take(length).collect()
 }
