@@ -14,6 +14,7 @@ mod portmapper;
 mod procedures;
 mod protocol;
 mod proxy;
+mod reference;
 mod waiting;
 
 use std::net::SocketAddr;
