@@ -4,6 +4,8 @@
 mod client;
 mod errors;
 mod faults;
+mod fuzzed;
+mod harness;
 mod large;
 mod limits;
 mod listing;
