@@ -51,7 +51,8 @@ pub fn obstacle_with_programs(release: Release) -> Option<String> {
 }
 
 fn prepare(release: Release, options: &'static [&'static str]) -> Option<String> {
-    static PREPARED: Mutex<BTreeMap<(Release, &[&str]), Option<String>>> = Mutex::new(BTreeMap::new());
+    type Obstacles = BTreeMap<(Release, &'static [&'static str]), Option<String>>;
+    static PREPARED: Mutex<Obstacles> = Mutex::new(BTreeMap::new());
     let mut prepared = PREPARED.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     prepared
         .entry((release, options))
