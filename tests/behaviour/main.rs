@@ -7,6 +7,7 @@
 
 mod support;
 
+mod bad_connection;
 mod broken_configuration;
 mod browser;
 mod collected;
@@ -15,6 +16,7 @@ mod frozen;
 mod generated_endpoints;
 mod hostile_entries;
 mod joined_listings;
+mod kernel_client;
 mod large_files;
 mod listing_flows;
 mod mount_verb;

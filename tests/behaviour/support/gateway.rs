@@ -74,9 +74,10 @@ impl Start {
         Start::on("demo", "127.0.0.1", free_port(), free_port(), state).roots(roots)
     }
 
-    /// A demo that owns a whole namespace: NFS on 2049, and what belongs to it on 111.
+    /// A demo that owns a whole namespace: NFS on 2049, and what belongs to it on 111, for both families where this machine has both.
     pub fn demo_inside(namespace: &Namespace, roots: &[&Path], state: &Path) -> Start {
-        let mut start = Start::on("demo", "0.0.0.0", 2049, 8080, state).roots(roots).with(["--insecure-no-auth"]);
+        let any = if Path::new("/proc/net/if_inet6").exists() { "[::]" } else { "0.0.0.0" };
+        let mut start = Start::on("demo", any, 2049, 8080, state).roots(roots).with(["--insecure-no-auth"]);
         start.namespace = Some(namespace.name.clone());
         start
     }

@@ -42,17 +42,27 @@ pub enum Link<'a> {
 
 /// Why no guest with this kernel can run here.
 pub fn obstacle(release: Release) -> Option<String> {
-    static PREPARED: Mutex<BTreeMap<Release, Option<String>>> = Mutex::new(BTreeMap::new());
+    prepare(release, &[])
+}
+
+/// Why none can that has the programs which people run on a mount, too.
+pub fn obstacle_with_programs(release: Release) -> Option<String> {
+    prepare(release, &["--with"])
+}
+
+fn prepare(release: Release, options: &'static [&'static str]) -> Option<String> {
+    type Obstacles = BTreeMap<(Release, &'static [&'static str]), Option<String>>;
+    static PREPARED: Mutex<Obstacles> = Mutex::new(BTreeMap::new());
     let mut prepared = PREPARED.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     prepared
-        .entry(release)
+        .entry((release, options))
         .or_insert_with(|| {
             let probe = process::run(Command::new(program()).arg("probe"), Duration::from_secs(30));
             if !probe.succeeded() {
                 return Some(format!("no guest kernel here: {}", probe.text().trim()));
             }
             let ready = process::run(
-                Command::new(program()).args(["prepare", "--release", release.name()]),
+                Command::new(program()).args(["prepare", "--release", release.name()]).args(options),
                 Duration::from_secs(600),
             );
             (!ready.succeeded()).then(|| format!("the guest's packages could not be fetched: {}", ready.stderr.trim()))
@@ -95,6 +105,23 @@ pub fn run(release: Release, link: &Link, script: &str, variables: &[(&str, &str
     let ran = try_run(release, link, script, variables);
     let Ran { finished, out } = ran;
     Ran { finished: finished.expect(script), out }
+}
+
+/// Runs a script of `guest/` that writes a line to `checks` for each thing it looks at, with the programs that people run on a mount,
+/// and a directory of this machine as `/share`. Every line must be good, and the last one must be the end.
+#[track_caller]
+pub fn check(release: Release, link: &Link, script: &str, share: &Path, variables: &[(&str, &str)]) -> Ran {
+    let out = TempDir::new().unwrap();
+    let mut command = command(release, link, variables);
+    command.arg("--with").arg("--share").arg(share).arg("--out").arg(out.path()).arg(path(script));
+    let finished = process::run(&mut command, Duration::from_secs(700)).expect(script);
+    let ran = Ran { finished, out };
+    let checks = ran.said("checks");
+    let bad: Vec<&str> = checks.lines().filter(|line| !line.starts_with("ok ") && *line != "end").collect();
+    assert!(bad.is_empty(), "{script} on {release:?}:\n{}\n{}", bad.join("\n"), ran.finished.stderr);
+    assert_eq!(checks.lines().last(), Some("end"), "{script} on {release:?} stopped early: {checks}");
+    eprintln!("{script} on {release:?}: {} checks in {:?}", checks.lines().count() - 1, ran.finished.took);
+    ran
 }
 
 /// Runs a script of `guest/`, however it ends.

@@ -149,7 +149,7 @@ impl Service for Nfs3 {
             5 => readlink::call(shared, request, arguments, reply),
             6 => read::call(shared, request, arguments, reply),
             7 => write::call(shared, arguments, reply),
-            8 => create::call(shared, arguments, reply),
+            8 => create::call(shared, request, arguments, reply),
             9 => mkdir::call(shared, arguments, reply),
             10 => symlink::call(shared, arguments, reply),
             11 => mknod::call(shared, arguments, reply),

@@ -57,7 +57,7 @@ pub(super) fn put_optional_handle(reply: &mut Reply, shared: &Shared, node: &Nod
 }
 
 /// `wcc_data`: what was there before is not told, what is there now is.
-fn put_wcc(reply: &mut Reply, shared: &Shared, node: Option<&Node>) {
+pub(super) fn put_wcc(reply: &mut Reply, shared: &Shared, node: Option<&Node>) {
     reply.boolean(false);
     put_attributes(reply, node.and_then(|node| shared.shown(node)).as_ref());
 }

@@ -3,6 +3,9 @@
 
 mod client;
 mod errors;
+mod faults;
+mod fuzzed;
+mod harness;
 mod large;
 mod limits;
 mod listing;
@@ -13,6 +16,8 @@ mod peers;
 mod portmapper;
 mod procedures;
 mod protocol;
+mod proxy;
+mod reference;
 mod tls;
 mod waiting;
 
@@ -48,4 +53,14 @@ async fn start_with(backend: &Arc<FakeBackend>, config: Config) -> (Server, Sock
     let server = Server::start(vfs::testing::vfs(backend), config).await.unwrap();
     let address = server.addresses()[0];
     (server, address)
+}
+
+/// Bytes without a pattern; the same for the same seed.
+fn noise(length: usize, seed: u64) -> Vec<u8> {
+    let mut state = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
+    let next = || {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 56) as u8
+    };
+    std::iter::repeat_with(next).take(length).collect()
 }

@@ -7,6 +7,7 @@ use vfs::testing::FakeEntry;
 
 const OK: u32 = 0;
 const NOENT: u32 = 2;
+const EXIST: u32 = 17;
 const NOTDIR: u32 = 20;
 const ISDIR: u32 = 21;
 const INVAL: u32 = 22;
@@ -200,6 +201,12 @@ async fn everything_that_writes_is_refused_with_the_bodies_of_the_rfc() {
             assert!(reader.optional_attributes().is_some(), "{name}");
         }
         assert!(reader.is_at_end(), "{name}");
+    }
+    // What exists is told as that, so that a client which only wanted to open it goes on.
+    for how in [Xdr::new().u32(0).raw(&sattr.0), Xdr::new().u32(1).raw(&sattr.0), Xdr::new().u32(2).u64(1)] {
+        let (status, mut reader) = client.nfs(8, &Xdr::new().opaque(&directory).opaque(b"file").raw(&how.0));
+        assert_eq!((status, reader.u32()), (EXIST, 0));
+        assert!(reader.optional_attributes().is_some() && reader.is_at_end());
     }
     let (status, mut reader) = client.nfs(15, &Xdr::new().opaque(&file).raw(&place(&directory).0));
     assert_eq!((status, reader.optional_attributes().unwrap().file_type), (ROFS, 1), "LINK");

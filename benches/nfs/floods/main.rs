@@ -6,12 +6,12 @@
 // A bench measures real time.
 #![allow(clippy::disallowed_methods)]
 
-#[path = "../nfs_load/call.rs"]
+#[path = "../call.rs"]
 #[allow(dead_code)]
 mod call;
 mod floods;
 mod scene;
-#[path = "../../tests/behaviour/support/mod.rs"]
+#[path = "../../../tests/behaviour/support/mod.rs"]
 #[allow(dead_code, unused_imports, unused_macros)]
 mod support;
 

@@ -1,0 +1,11 @@
+//! NLM and NSM: version, procedure, arguments.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use raptorgate_fuzz::harness;
+
+fuzz_target!(|input: &[u8]| {
+    let input = harness().adopt(input);
+    harness().call(100_021, &input);
+    harness().call(100_024, &input);
+});
