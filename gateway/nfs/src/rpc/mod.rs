@@ -17,6 +17,7 @@ mod peer;
 mod record;
 mod reply;
 mod table;
+mod turns;
 mod upgrade;
 
 pub(crate) use admission::{Admission, AuthStatus, owner};
