@@ -72,7 +72,7 @@ async fn client_id(arguments: &Arguments) -> anyhow::Result<String> {
     if what.starts_with("C.") {
         return Ok(what.to_owned());
     }
-    if what.contains('/') {
+    if arguments.what.contains('/') {
         bail!("nothing is mounted at {}", printable(&arguments.what));
     }
     let none = || format!("{} is no mount, and no endpoint that could be asked for", printable(&arguments.what));
