@@ -205,9 +205,7 @@ impl Inner {
             max_upload_bytes: demand.limit,
             cpu_percent: 0,
         };
-        let job = self.submit(&demand.call, &demand.entry, &demand.path, work, "collect", limits).await?;
-        flight.update(|status| status.job = Some(job.id.clone()));
-        Ok(job)
+        self.submit(&demand.call, (&demand.entry, &[flight]), &demand.path, work, "collect", limits).await
     }
 
     /// Waits for the file; `None` if the task never ran.

@@ -43,15 +43,22 @@ impl Inner {
     ) -> Result<Step> {
         let Follower { job, entry, events, start_by, heard } = follower;
         let flights: Vec<&Flight> = others.iter().copied().chain([flight]).collect();
+        let tell_heard = |heard: &mut bool| {
+            if !std::mem::replace(heard, true) {
+                flights.iter().for_each(|flight| flight.update(|status| status.due = None));
+            }
+        };
         loop {
             match self.next_event(&flights, events, job, entry, *start_by, *heard).await? {
                 Some(JobEvent::Delivered) => flight.update(|status| status.delivered = true),
                 Some(JobEvent::Progress { bytes, .. }) => {
-                    *heard |= bytes > 0;
+                    if bytes > 0 {
+                        tell_heard(heard);
+                    }
                     flight.update(|status| status.bytes = bytes);
                 }
                 Some(JobEvent::Fetched(fetched)) => {
-                    *heard = true;
+                    tell_heard(heard);
                     return Ok(Step::Fetched(Box::new(fetched)));
                 }
                 Some(JobEvent::Listed(_)) => {}

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::backend::{Delivery, Job, Limits, Work};
 use crate::error::{Error, Result};
+use crate::flight::Flight;
 use crate::path::EndpointPath;
 use crate::principal::{Call, Event, Protocol, Reason};
 use crate::store::JobRecord;
@@ -11,21 +12,26 @@ use crate::tree::EndpointEntry;
 use crate::vfs::Inner;
 
 impl Inner {
-    /// Queues `work` for `call`, who wants `path`, at the cost of a receive token. `what` is done there, in words.
+    /// Queues `work` for `call`, who wants `path`, at the cost of a receive token. `what` is done there, in words. Those who wait for
+    /// `flights` are told if it will wait for a token.
     ///
     /// # Errors
     /// As [`crate::backend::Backend::submit`].
     pub(crate) async fn submit(
         &self,
         call: &Call,
-        entry: &EndpointEntry,
+        (entry, flights): (&EndpointEntry, &[&Flight]),
         path: &EndpointPath,
         work: Work,
         what: &str,
         limits: Limits,
     ) -> Result<Job> {
+        let due = entry.token_due(self.clock.now());
         let job = self.queue_work(call, path, work, what, limits).await?;
         entry.spend_token(self.clock.now());
+        for flight in flights {
+            flight.update(|status| (status.job, status.due) = (Some(job.id.clone()), due));
+        }
         Ok(job)
     }
 

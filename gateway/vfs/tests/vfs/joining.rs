@@ -222,6 +222,22 @@ async fn waiting_for_a_token_is_told_as_such_and_is_not_offline() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_collection_that_waits_for_a_token_says_so() {
+    let (_backend, vfs) = wide(false, 0, false).await;
+    exhaust(&vfs).await;
+    assert_eq!(open(&vfs, "me", "d44").await.await.unwrap().0.unwrap(), ["of 44"]);
+    let file = node(&vfs, "d44/of 44").await;
+    let impatient = Call { hold: Duration::from_secs(8), ..call() };
+    let error = vfs.read(&file, 0, 1, &impatient).await.unwrap_err();
+    assert!(error.message().contains("is expected at 2026-01-01T"), "{error}");
+    let waits = |vfs: &Vfs| vfs.activity().iter().filter(|work| work.waits_until.is_some()).count();
+    assert_eq!(waits(&vfs), 1);
+    assert_eq!(vfs.read(&file, 0, 1, &as_principal("me")).await.unwrap().segments.concat(), b"x");
+    settles(|| waits(&vfs) == 0).await;
+    assert_eq!(waits(&vfs), 0, "told only while it waits");
+}
+
+#[tokio::test(start_paused = true)]
 async fn who_wants_one_directory_does_not_wait_behind_who_wants_many() {
     let (_backend, vfs) = wide(false, 0, true).await;
     exhaust(&vfs).await;

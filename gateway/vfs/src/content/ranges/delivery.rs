@@ -39,8 +39,9 @@ impl Inner {
             Limits { timeout: TIMEOUT, max_rows: 0, max_upload_bytes: total.saturating_mul(2), cpu_percent: 0 };
         for _ in 0..ATTEMPTS {
             let work = Work::Ranges { file: demand.path.clone(), ranges: asked.clone() };
-            let job = self.submit(&demand.call, &demand.entry, &demand.path, work, "read parts of", limits).await?;
-            flight.update(|status| status.job = Some(job.id.clone()));
+            let job = self
+                .submit(&demand.call, (&demand.entry, &[flight]), &demand.path, work, "read parts of", limits)
+                .await?;
             if let Some(fetched) = self.follow_ranges(demand, &job, flight).await? {
                 return self.keep(demand, fetched).await;
             }

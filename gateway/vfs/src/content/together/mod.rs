@@ -194,10 +194,7 @@ impl Inner {
         self.admission.admit(&demand.call, &demand.path.endpoint, &demand.path.to_string(), &spend).await?;
         let others: Vec<&Flight> = members.iter().map(|member| &*member.flight).collect();
         let _permit = while_wanted(&[&others[..], &[flight]].concat(), demand.entry.flows.acquire()).await?;
-        let job = self.submit_together(demand, members, of_others).await?;
-        for flight in members.iter().map(|member| &member.flight).chain([flight]) {
-            flight.update(|status| status.job = Some(job.id.clone()));
-        }
+        let job = self.submit_together(demand, flight, members, of_others).await?;
         let set = members.iter().any(|member| member.is_companion).then(|| job.id.clone());
         let mut follower = self.follower(job, &demand.entry);
         let mut nothing_came = true;
@@ -242,7 +239,13 @@ impl Inner {
         }
     }
 
-    async fn submit_together(&self, demand: &Demand, members: &[Member], of_others: u64) -> Result<Job> {
+    async fn submit_together(
+        &self,
+        demand: &Demand,
+        flight: &Flight,
+        members: &[Member],
+        of_others: u64,
+    ) -> Result<Job> {
         let files = std::iter::once(&demand.path).chain(members.iter().map(|member| &member.demand.path));
         let work = Work::Fetch { files: files.cloned().collect() };
         let limits = Limits {
@@ -252,7 +255,8 @@ impl Inner {
             cpu_percent: 0,
         };
         let what = format!("collect, with {} more,", members.len());
-        self.submit(&demand.call, &demand.entry, &demand.path, work, &what, limits).await
+        let flights: Vec<&Flight> = members.iter().map(|member| &*member.flight).chain([flight]).collect();
+        self.submit(&demand.call, (&demand.entry, &flights), &demand.path, work, &what, limits).await
     }
 
     /// A file that did not come along goes alone if it is wanted.
