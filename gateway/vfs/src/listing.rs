@@ -7,7 +7,7 @@ use crate::attributes::Attributes;
 use crate::name::Profile;
 use crate::node::Node;
 use crate::timestamp::Timestamp;
-use crate::tree::{Directory, Loaded};
+use crate::tree::{Directory, Loaded, State};
 use crate::vfs::Inner;
 
 /// Where entries' cookies begin: 0 is the start, 1 and 2 are `.` and `..`.
@@ -19,6 +19,8 @@ pub struct Listing {
     inner: Arc<Inner>,
     directory: Arc<Directory>,
     loaded: Arc<Loaded>,
+    /// What was known of the directory when it was opened.
+    state: Arc<State>,
     /// The directory as it was asked for: its session and view go on to the entries.
     node: Node,
     now: Timestamp,
@@ -40,8 +42,8 @@ impl std::fmt::Debug for Listing {
 
 impl Listing {
     pub(crate) fn new(inner: Arc<Inner>, directory: Arc<Directory>, loaded: Arc<Loaded>) -> Listing {
-        let now = inner.clock.now();
-        Listing { node: directory.node, inner, directory, loaded, now }
+        let (now, state) = (inner.clock.now(), directory.state().clone());
+        Listing { node: directory.node, inner, directory, loaded, state, now }
     }
 
     pub(crate) fn seen_from(mut self, node: &Node) -> Listing {
@@ -80,8 +82,7 @@ impl Listing {
     /// The entry at `ordinal` as an object, with its attributes.
     pub fn entry(&self, ordinal: u32) -> Option<(Node, Attributes)> {
         let entry = self.loaded.snapshot.entry(ordinal)?;
-        let state = self.directory.state();
-        let found = self.inner.found_at(&self.directory, &state, &entry, self.now, self.node.is_frozen());
+        let found = self.inner.found_at(&self.directory, &self.state, &entry, self.now, self.node.is_frozen());
         let found = self.node.leads_to(found).ok()?;
         Some((found.node, found.attributes))
     }

@@ -245,9 +245,7 @@ impl Keys {
     }
 
     fn mac(&self, bytes: &[u8]) -> u64 {
-        let mut hasher = SipHasher24::new_with_key(&self.mac);
-        hasher.write(bytes);
-        hasher.finish()
+        SipHasher24::new_with_key(&self.mac).hash(bytes)
     }
 }
 
