@@ -32,7 +32,9 @@ pub fn is_of_gateway(mount: &Mount) -> bool {
 pub fn client_id(mount: &Mount) -> Option<String> {
     let export = export(mount)?;
     let mut names = export.split('/').filter(|name| !name.is_empty() && *name != "frozen");
-    names.next().filter(|name| name.starts_with("C.")).map(str::to_owned)
+    let first = names.next()?;
+    let name = if first == "org" { names.nth(1)? } else { first };
+    name.starts_with("C.").then(|| name.to_owned())
 }
 
 /// The path on the gateway, as components.

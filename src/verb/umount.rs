@@ -118,6 +118,7 @@ mod tests {
             mount("/mnt/desk", "nfs", "127.0.0.1:/C.1/auto"),
             mount("/mnt/cold", "nfs", "gate:/frozen/C.1/auto"),
             mount("/mnt/other", "nfs", "[::1]:/C.12"),
+            mount("/mnt/org", "nfs", "gate:/org/O1/C.3-O1/auto"),
             mount("/mnt/nas", "nfs", "nas:/volume"),
             mount("/mnt/all", "nfs", "gate:/"),
             mount("/home", "ext4", "/dev/C.1"),
@@ -129,6 +130,7 @@ mod tests {
         for other in ["/mnt/nas", "/home"] {
             assert!(at(&mounts, Path::new(other)).unwrap_err().to_string().contains("no gateway's"), "{other}");
         }
+        assert_eq!(of_endpoint(&mounts, "C.3-O1").len(), 1);
         let points: Vec<_> = of_endpoint(&mounts, "C.1").iter().map(|mount| mount.source.as_str()).collect();
         assert_eq!(points, ["gate:/frozen/C.1/auto", "127.0.0.1:/C.1/auto", "127.0.0.1:/C.1"]);
     }

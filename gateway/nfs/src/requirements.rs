@@ -7,6 +7,9 @@ use crate::error::Error;
 use crate::nfs3::HANDLE_LIMIT;
 use crate::rpc::{Decoder, Peer, Security};
 
+/// Why a call is refused by them.
+pub(crate) const WITHOUT_TLS: &str = "TLS is required (mount with xprtsec=tls or xprtsec=mtls)";
+
 /// The rules of one server.
 #[derive(Debug)]
 pub(crate) struct Requirements {
@@ -48,13 +51,9 @@ impl Requirements {
         if fulfilled {
             return false;
         }
-        let is_refused = self.require != Require::Nothing || {
+        self.require != Require::Nothing || {
             let node = arguments.opaque(HANDLE_LIMIT).ok().and_then(|handle| vfs.node(handle).ok());
             node.is_some_and(|node| self.exports.binary_search(&node.export).is_ok())
-        };
-        if is_refused && peer.complains() {
-            tracing::info!(peer = %peer.address, "refused: TLS is required (mount with xprtsec=tls or xprtsec=mtls)");
         }
-        is_refused
     }
 }

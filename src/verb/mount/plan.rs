@@ -102,6 +102,12 @@ fn protection<'a>(status: &'a Value, client_id: Option<&str>) -> Option<&'a str>
 fn export(clients: &Value, wanted: &str) -> anyhow::Result<(Option<String>, String)> {
     let mut names = wanted.split('/').filter(|name| !name.is_empty()).peekable();
     let frozen = if names.next_if_eq(&"frozen").is_some() { "/frozen" } else { "" };
+    if names.next_if_eq(&"org").is_some() {
+        let org = names.next().map(|org| format!("/{org}")).unwrap_or_default();
+        if names.peek().is_none() {
+            return Ok((None, format!("{frozen}/org{org}")));
+        }
+    }
     let by_name = if names.next_if_eq(&"by-name").is_some() { "/by-name" } else { "" };
     let Some(first) = names.next() else {
         let all = format!("{frozen}{by_name}");
@@ -168,6 +174,8 @@ mod tests {
             ("/frozen/desk/auto", "/frozen/C.1/auto"),
             ("/frozen", "/frozen"),
             ("/by-name", "/by-name"),
+            ("/org/root", "/org/root"),
+            ("/frozen/org/root/C.1/auto", "/frozen/C.1/auto"),
             ("/", "/"),
         ] {
             let plan = made(&status(2049, true), wanted, System::Linux).unwrap();

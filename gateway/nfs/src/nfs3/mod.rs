@@ -36,8 +36,8 @@ use std::time::Duration;
 use tokio::sync::{Notify, Semaphore};
 use vfs::{Attributes, Call, Error, Node, Vfs};
 
-use crate::requirements::Requirements;
-use crate::rpc::{Answer, AuthStatus, Decoder, Refusal, Reply, Request, Service, waiting};
+use crate::requirements::{Requirements, WITHOUT_TLS};
+use crate::rpc::{Answer, Decoder, Refusal, Reply, Request, STRANGER, Service, waiting};
 
 pub(crate) use attributes::MAX_FILE_SIZE;
 pub use status::{About, status_of};
@@ -130,10 +130,10 @@ impl Service for Nfs3 {
     #[inline]
     fn call(&self, request: &Request<'_>, arguments: &mut Decoder<'_>, reply: &mut Reply) -> Result<Answer, Refusal> {
         if request.procedure != 0 && !request.admitted {
-            return Err(Refusal::Auth(AuthStatus::TooWeak));
+            return Err(Refusal::TooWeak(STRANGER));
         }
         if request.procedure != 0 && self.requirements.refuse(&self.shared.vfs, request.peer, *arguments) {
-            return Err(Refusal::Auth(AuthStatus::TooWeak));
+            return Err(Refusal::TooWeak(WITHOUT_TLS));
         }
         // NFS over UDP is not offered: replies would not fit.
         if request.procedure != 0 && request.peer.transport == crate::rpc::Transport::Udp {

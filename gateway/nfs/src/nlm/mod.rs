@@ -17,7 +17,7 @@ use vfs::Vfs;
 
 pub(crate) use locks::Locks;
 
-use crate::rpc::{Answer, AuthStatus, Decoder, Refusal, Reply, Request, Service, waiting};
+use crate::rpc::{Answer, Decoder, Refusal, Reply, Request, STRANGER, Service, waiting};
 use locks::File;
 use wire::{Status, Target};
 
@@ -101,7 +101,7 @@ impl Service for Nlm {
             return Err(Refusal::ProcedureUnavailable);
         }
         if request.procedure != 0 && !request.admitted {
-            return Err(Refusal::Auth(AuthStatus::TooWeak));
+            return Err(Refusal::TooWeak(STRANGER));
         }
         let shared = &self.shared;
         match request.procedure {

@@ -13,6 +13,9 @@ pub(crate) enum AuthStatus {
     TooWeak = 5,
 }
 
+/// Why a caller from this machine is not admitted.
+pub(crate) const STRANGER: &str = "another user's process on this machine";
+
 /// The rule for callers from this machine. Callers from elsewhere are judged by where the server listens.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Admission {

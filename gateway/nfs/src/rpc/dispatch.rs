@@ -58,8 +58,8 @@ pub(crate) enum Refusal {
     GarbageArguments,
     /// There is no such procedure in this version.
     ProcedureUnavailable,
-    /// The credential does not do.
-    Auth(AuthStatus),
+    /// Who calls, or how, is not enough; why, for the log.
+    TooWeak(&'static str),
 }
 
 impl From<Malformed> for Refusal {
@@ -188,17 +188,17 @@ impl Programs {
                 let failure = match refusal {
                     Refusal::GarbageArguments => Failure::GarbageArguments,
                     Refusal::ProcedureUnavailable => Failure::ProcedureUnavailable,
-                    Refusal::Auth(_) => Failure::Credential,
+                    Refusal::TooWeak(_) => Failure::Credential,
                 };
                 metrics.refused(target.procedure, failure, laps);
                 Dispatched::Reply(match refusal {
                     Refusal::GarbageArguments => reply.garbage_arguments(),
                     Refusal::ProcedureUnavailable => reply.procedure_unavailable(),
-                    Refusal::Auth(status) => {
+                    Refusal::TooWeak(reason) => {
                         if peer.is_first_refusal() {
-                            log_refusal(&request, service.name(), metrics.name(target.procedure));
+                            log_refusal(&request, service.name(), metrics.name(target.procedure), reason);
                         }
-                        reply.auth_error(status)
+                        reply.auth_error(AuthStatus::TooWeak)
                     }
                 })
             }
@@ -207,11 +207,10 @@ impl Programs {
 }
 
 /// Who was refused, from where, what, why. Once for a connection: kernels repeat themselves.
-fn log_refusal(request: &Request<'_>, program: &'static str, procedure: &'static str) {
+fn log_refusal(request: &Request<'_>, program: &'static str, procedure: &'static str, reason: &'static str) {
     let uid = request.credential.uid();
     let machine = request.credential.machine();
     tracing::info!(
-        peer = %request.peer.address, uid, machine = ?machine, program, procedure,
-        reason = "another user's process on this machine", "call refused"
+        peer = %request.peer.address, uid, machine = ?machine, program, procedure, reason, "call refused"
     );
 }

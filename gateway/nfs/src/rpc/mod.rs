@@ -20,7 +20,7 @@ mod table;
 mod turns;
 mod upgrade;
 
-pub(crate) use admission::{Admission, AuthStatus, owner};
+pub(crate) use admission::{Admission, STRANGER, owner};
 pub(crate) use credential::Credential;
 pub(crate) use decode::Decoder;
 pub use table::{ConnectionReport, ConnectionTotals};

@@ -45,8 +45,6 @@ pub(crate) struct Peer {
     has_been_refused: AtomicBool,
     /// KiB of READ that may be waited for at a time.
     pub reading: Arc<Semaphore>,
-    /// The log knows that this peer was refused for want of TLS.
-    complained: AtomicBool,
 }
 
 impl Peer {
@@ -61,7 +59,6 @@ impl Peer {
             settled: policies.by_rule(address.ip()).map_or_else(OnceLock::new, OnceLock::from),
             has_been_refused: AtomicBool::new(false),
             reading: Arc::new(Semaphore::new(policies.reading_kib())),
-            complained: AtomicBool::new(false),
         }
     }
 
@@ -79,18 +76,12 @@ impl Peer {
             settled: settled.map_or_else(OnceLock::new, OnceLock::from),
             has_been_refused: AtomicBool::new(false),
             reading: self.reading.clone(),
-            complained: AtomicBool::new(false),
         }
     }
 
     /// TLS can begin on a connection that has none yet.
     pub(crate) fn may_start_tls(&self) -> bool {
         self.transport == Transport::Tcp && self.security == Security::Plain
-    }
-
-    /// True once: one line in the log is enough.
-    pub(crate) fn complains(&self) -> bool {
-        !self.complained.swap(true, Ordering::Relaxed)
     }
 
     /// How it is treated.

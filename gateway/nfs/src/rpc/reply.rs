@@ -19,7 +19,7 @@ const GARBAGE_ARGS: u32 = 4;
 const RPC_MISMATCH: u32 = 0;
 const AUTH_ERROR: u32 = 1;
 const AUTH_NONE: u32 = 0;
-const STARTTLS: &[u8; 8] = b"STARTTLS";
+const STARTTLS: [u32; 2] = [u32::from_be_bytes(*b"STAR"), u32::from_be_bytes(*b"TTLS")];
 const LAST_FRAGMENT: u32 = 1 << 31;
 const PADDING: [u8; 3] = [0; 3];
 /// Bytes of the record marker.
@@ -197,25 +197,8 @@ impl Reply {
 
     /// "This server does TLS; begin" (RFC 9289 §4.1): an empty success whose verifier says so.
     pub(crate) fn start_tls(self) -> Finished {
-        let (xid, start) = (self.xid, self.start);
-        let mut buffer = self.abandon();
-        for word in [0, xid, REPLY, MSG_ACCEPTED, AUTH_NONE] {
-            buffer.put_u32(word);
-        }
-        buffer.put_u32(8);
-        buffer.extend_from_slice(STARTTLS);
-        buffer.put_u32(SUCCESS);
-        Reply {
-            buffer,
-            start,
-            xid,
-            payload: Vec::new(),
-            payload_bytes: 0,
-            failure: None,
-            habits: Habits::default(),
-            permits: Vec::new(),
-        }
-        .finish()
+        let [first, second] = STARTTLS;
+        self.replaced(&[MSG_ACCEPTED, AUTH_NONE, 8, first, second], &[SUCCESS])
     }
 
     pub(crate) fn program_unavailable(self) -> Finished {
