@@ -52,13 +52,14 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<()> {
         bail!("the gateway does not learn of the simulated endpoints: see the log");
     }
 
+    let requests = shutdown::Requests::listen()?;
     if arguments.json {
         say(&announce::json(&gateway.reach, &clients));
     } else {
         say(&format!("raptorgate demo: a simulated Velociraptor deployment, state in {}", state.display()));
         announce::tell(&gateway.reach, &clients);
     }
-    let signal = shutdown::requested().await?;
+    let signal = requests.first().await;
     tracing::info!(signal, "ending");
     gateway.stop().await;
     simulator.stop().await;

@@ -55,11 +55,14 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<()> {
     if arguments.json {
         // The scripts that read the line want the endpoints in it.
         gateway.until_known(&first_round(&driver).await).await;
+    }
+    let requests = shutdown::Requests::listen()?;
+    if arguments.json {
         say(&announce::json(&gateway.reach, &endpoints(&gateway)));
     } else {
         tell(&gateway);
     }
-    let signal = shutdown::requested().await?;
+    let signal = requests.first().await;
     tracing::info!(signal, "ending");
     gateway.stop().await;
     Ok(())

@@ -113,6 +113,7 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let gui = arguments.gui.map(|listen| GuiConfig { listen, base_path: String::new(), login: GuiLogin::Basic });
     let config = Config { listen: arguments.listen, gui, ..arguments.deployment.config(&state)? };
     let simulator = arguments.deployment.start(config).await?;
+    let requests = shutdown::Requests::listen()?;
     let out = &arguments.api_config_out;
     // Written whole or not at all: somebody may be waiting for it.
     let unfinished = out.with_extension("unfinished");
@@ -129,7 +130,7 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<()> {
             "or with: raptorgate serve --gui-url {url} --gui-user raptorgate --gui-password-file {password} --gui-ca {ca}"
         ));
     }
-    shutdown::requested().await?;
+    requests.first().await;
     simulator.stop().await;
     Ok(())
 }

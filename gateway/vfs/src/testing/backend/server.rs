@@ -32,14 +32,16 @@ impl Backend for FakeBackend {
             let counter =
                 if matches!(work, Work::List { .. } | Work::ListMany { .. }) { &self.listings } else { &self.fetches };
             counter.fetch_add(1, Ordering::SeqCst);
-            let id: Arc<str> = self.with(|state| format!("F.{}", state.jobs.len() + 1)).into();
-            self.with(|state| {
+            // Under one lock: two that are queued at once must never share an id.
+            let id = self.with(|state| {
+                let id: Arc<str> = format!("F.{}", state.jobs.len() + 1).into();
                 state.jobs.insert(id.clone(), (work, delivery.principal.name().into()));
                 state.max_rows.insert(id.clone(), delivery.limits.max_rows);
                 state.submitted.insert(id.clone(), self.clock.now());
                 if let Some(receiver) = &mut state.receiver {
                     state.starts.insert(id.clone(), (receiver.deliver(), receiver.websocket));
                 }
+                id
             });
             jobs.push(Job { endpoint: endpoint.clone(), id });
         }
