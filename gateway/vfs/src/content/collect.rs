@@ -182,6 +182,18 @@ impl Inner {
         Err(Error::backend("the task was lost on its way to the endpoint several times; try again later"))
     }
 
+    /// Collects the file, unless somebody else did it already.
+    async fn collect_unless_uploaded(self: &Arc<Self>, demand: &Demand, flight: &Arc<Flight>) -> Result<()> {
+        match self.take_stand_in(&demand.directory, &demand.node, &demand.call).await {
+            Ok(true) => return Ok(()),
+            Ok(false) => {}
+            Err(error) => {
+                tracing::warn!(path = %demand.path, %error, "whether others have collected it could not be told; it is collected");
+            }
+        }
+        self.collect_for_reader(demand, flight).await
+    }
+
     /// What a demand for a file of an endpoint that is away is told.
     pub(super) async fn collect_on_return(self: &Arc<Self>, demand: &Demand, error: Error) -> Error {
         let Demand { entry, call, path, listed, limit, .. } = demand;
@@ -215,7 +227,7 @@ impl Inner {
         job: &Job,
         flight: &Arc<Flight>,
     ) -> Result<Option<Fetched>> {
-        let mut follower = self.follower(job.clone(), &demand.entry);
+        let mut follower = self.follower(job.clone(), vec![demand.path.clone()], &demand.entry);
         let mut fetched = None;
         loop {
             let outcome = match self.next_step(&mut follower, flight, &[]).await? {
@@ -297,7 +309,7 @@ pub(super) async fn run(inner: Arc<Inner>, demand: Demand, flight: Arc<Flight>) 
     let walks = inner.walks.busy(export, principal, inner.clock.now());
     let mut result = match inner.collected_on_return(&demand, &flight).await {
         true => Ok(()),
-        false => inner.collect_for_reader(&demand, &flight).await,
+        false => inner.collect_unless_uploaded(&demand, &flight).await,
     };
     if let Err(error) = &result
         && error.kind() == ErrorKind::Offline

@@ -1,5 +1,8 @@
 //! Files that make sense only together (D10): who opens one of them collects all of them in one delivery, so that they fit each other.
 
+use crate::attributes::FileType;
+use crate::snapshot::{Entry, Snapshot};
+
 /// Endings that a file's journals add to its name.
 const JOURNALS: [&str; 6] = [".log1", ".log2", ".log", "-wal", "-shm", "-journal"];
 
@@ -14,20 +17,33 @@ const DATABASES: [(&str, &[(&str, &str)]); 7] = [
     ("current.mdb", &[("edb", ".log"), ("edb", ".chk")]),
 ];
 
+/// Companions of one file at most.
+const COMPANIONS: usize = 64;
+
+/// The listed files that belong to the one called `name` and can be collected.
+pub(crate) fn companions<'a>(snapshot: &'a Snapshot, name: &str) -> Vec<Entry<'a>> {
+    let set = Set::of(name);
+    let is_companion = |entry: &Entry<'_>| {
+        let row = &entry.row;
+        set.has(row.name()) && row.file_type() == FileType::Regular && row.size() > 0 && !row.unfetchable()
+    };
+    snapshot.entries().filter(is_companion).take(COMPANIONS).collect()
+}
+
 /// What belongs together with one file.
-pub(super) struct Set<'a> {
+struct Set<'a> {
     name: &'a str,
     base: &'a str,
 }
 
 impl<'a> Set<'a> {
     /// The set of the file called `name`.
-    pub(super) fn of(name: &'a str) -> Set<'a> {
+    fn of(name: &'a str) -> Set<'a> {
         Set { name, base: without_journal(name) }
     }
 
     /// Whether another file of the same directory belongs to it. Asked of every entry of a directory, so nothing is allocated.
-    pub(super) fn has(&self, other: &str) -> bool {
+    fn has(&self, other: &str) -> bool {
         if other.eq_ignore_ascii_case(self.name) {
             return false;
         }

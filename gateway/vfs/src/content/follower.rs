@@ -6,12 +6,15 @@ use tokio::time::Instant;
 use crate::backend::{Fetched, Job, JobEvent, Outcome};
 use crate::error::{Error, Result};
 use crate::flight::Flight;
+use crate::path::EndpointPath;
 use crate::tree::EndpointEntry;
 use crate::vfs::Inner;
 
 /// A job under way.
 pub(super) struct Follower<'a> {
     job: Job,
+    /// What it was asked to collect.
+    asked: Vec<EndpointPath>,
     entry: &'a EndpointEntry,
     events: BoxStream<'static, JobEvent>,
     start_by: Instant,
@@ -25,10 +28,10 @@ pub(super) enum Step {
 }
 
 impl Inner {
-    /// Begins to follow `job` on the endpoint.
-    pub(super) fn follower<'a>(&self, job: Job, entry: &'a EndpointEntry) -> Follower<'a> {
+    /// Begins to follow `job`, which was asked to collect these files of the endpoint.
+    pub(super) fn follower<'a>(&self, job: Job, asked: Vec<EndpointPath>, entry: &'a EndpointEntry) -> Follower<'a> {
         let events = self.backend.watch(&job);
-        Follower { events, job, entry, start_by: Instant::now() + self.settings.start_by, heard: false }
+        Follower { events, job, asked, entry, start_by: Instant::now() + self.settings.start_by, heard: false }
     }
 
     /// The next step of the job; what it tells on the way is told on by `flight`. `others` wait for it too.
@@ -41,7 +44,7 @@ impl Inner {
         flight: &Flight,
         others: &[&Flight],
     ) -> Result<Step> {
-        let Follower { job, entry, events, start_by, heard } = follower;
+        let Follower { job, asked, entry, events, start_by, heard } = follower;
         let flights: Vec<&Flight> = others.iter().copied().chain([flight]).collect();
         let tell_heard = |heard: &mut bool| {
             if !std::mem::replace(heard, true) {
@@ -56,6 +59,10 @@ impl Inner {
                         tell_heard(heard);
                     }
                     flight.update(|status| status.bytes = bytes);
+                }
+                // The bytes of one file must never be taken for those of another, whatever a backend mixes up.
+                Some(JobEvent::Fetched(fetched)) if !asked.contains(&fetched.file) => {
+                    tracing::error!(flow = %job.id, path = %fetched.file, "the job brought a file that it was not asked for; it is not used");
                 }
                 Some(JobEvent::Fetched(fetched)) => {
                     tell_heard(heard);

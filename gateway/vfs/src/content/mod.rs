@@ -17,9 +17,11 @@ mod version;
 pub(crate) use behind::Behind;
 pub(crate) use chunks::Chunks;
 pub(crate) use collect::Refusals;
+pub(crate) use companions::companions;
 pub(crate) use held::Held;
 pub(crate) use ranges::Ranges;
 pub(crate) use together::Readers;
 pub(crate) use version::{
-    Current, as_listed, attributes, current, held_attributes, record_collected, update_file, version_of_found,
+    Current, as_listed, attributes, current, entry_version, held_attributes, is_as_listed, record_collected,
+    update_file, version_of_found,
 };

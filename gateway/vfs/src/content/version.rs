@@ -34,7 +34,7 @@ impl Current {
 }
 
 /// The version of a file as it is listed (D6).
-fn entry_version(entry: &Entry<'_>) -> u32 {
+pub(crate) fn entry_version(entry: &Entry<'_>) -> u32 {
     listed_version(entry.row.size(), entry.row.times().modified)
 }
 
@@ -163,15 +163,24 @@ pub(crate) async fn record_collected(
     .await
 }
 
-/// The version that somebody else's copy is: the listed one only if its size is the listed one and the file was last modified before
-/// their collection began (D27), else one of its own.
+/// Whether somebody else's copy is the listed version: its size is the listed one, and the file was last modified before their
+/// collection began (D27). Nor was anything else about it changed since: who sets a modification time back cannot hide a change so.
+pub(crate) fn is_as_listed(entry: &Entry<'_>, content: &FetchedContent, observation: &Observation) -> bool {
+    let Times { modified, changed, .. } = entry.row.times();
+    let is_earlier = |time: Option<Timestamp>| time.is_none_or(|time| time < observation.started);
+    content.size == entry.row.size() && is_earlier(modified) && is_earlier(changed)
+}
+
+/// The version that somebody else's copy is: the listed one, or one of its own.
 pub(crate) fn version_of_found(entry: &Entry<'_>, content: &FetchedContent, observation: &Observation) -> u32 {
-    let row = &entry.row;
-    let modified = row.times().modified;
-    if content.size == row.size() && modified.is_none_or(|modified| modified < observation.started) {
-        listed_version(row.size(), modified)
-    } else {
-        listed_version(content.size, Some(observation.started))
+    let listed = entry_version(entry);
+    if is_as_listed(entry, content, observation) {
+        return listed;
+    }
+    match listed_version(content.size, Some(observation.started)) {
+        // Modified at the very moment at which they began.
+        same if same == listed => same.checked_add(1).unwrap_or(1),
+        own => own,
     }
 }
 
@@ -259,6 +268,23 @@ mod tests {
         assert_eq!(choose(&second, vec![copy(v1, 150, 20)], 50, 20 + 3601), (v2, Some(200)));
         // And once that was collected, it stays.
         assert_eq!(choose(&second, vec![copy(v1, 150, 20), copy(v2, 210, 70)], 50, 99_999), (v2, Some(210)));
+    }
+
+    #[test]
+    fn a_copy_of_others_is_the_listed_version_only_if_nothing_changed_since_they_began() {
+        let listing = snapshot(100, 10);
+        let entry = listing.entry(0).unwrap();
+        let version = |size: u64, began: i64| {
+            let Collected { location, observation, .. } = copy(1, size, began);
+            let content = FetchedContent { size, location, sparse: false, sha256_endpoint: None };
+            (is_as_listed(&entry, &content, &observation), version_of_found(&entry, &content, &observation))
+        };
+        let listed = entry_version(&entry);
+        assert_eq!(version(100, 11), (true, listed));
+        for (size, began) in [(100, 10), (100, 9), (101, 11)] {
+            let (same, own) = version(size, began);
+            assert!(!same && own != listed, "{size} {began}");
+        }
     }
 
     #[test]

@@ -63,6 +63,7 @@ impl Inner {
             Delivery { works: vec![work], principal: call.principal.clone(), reason: reason.clone(), limits };
         let jobs = self.backend.submit(&path.endpoint, delivery).await?;
         let job = jobs.into_iter().next().ok_or_else(|| Error::backend("the server queued nothing"))?;
+        self.known_jobs.add_own(&job.id);
         self.recorder.record(Event::FlowStarted {
             at: self.clock.now(),
             principal: Arc::from(call.principal.name()),

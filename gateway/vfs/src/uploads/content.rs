@@ -60,6 +60,11 @@ pub(super) fn uploaded(place: &UploadsPlace, row: &Row<'_>) -> Result<FetchedCon
     Ok(FetchedContent { size: row.size(), location, sparse: details.sparse, sha256_endpoint: details.sha256_endpoint })
 }
 
+/// Whether the job called the upload otherwise than the tree does.
+pub(super) fn has_other_components(row: &Row<'_>) -> bool {
+    !details(row).is_ok_and(|details| details.components.is_none())
+}
+
 fn details(row: &Row<'_>) -> Result<UploadDetails> {
     match row.details() {
         Some(details) => serde_json::from_str(details).map_err(|_| gone()),

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use dashmap::DashMap;
+use dashmap::{DashMap, DashSet};
 use futures_util::StreamExt as _;
 
 use super::SETTLES;
@@ -22,6 +22,8 @@ use crate::vfs::Inner;
 #[derive(Default)]
 pub(crate) struct KnownJobs {
     endpoints: DashMap<u64, Known>,
+    /// Jobs that this process queued: whatever they bring is kept when it comes.
+    own: DashSet<Arc<str>>,
 }
 
 /// The jobs of one endpoint, whether they uploaded anything or not.
@@ -38,8 +40,24 @@ const WHOLE: Duration = Duration::from_secs(300);
 /// More jobs than one endpoint can have run.
 const MOST_JOBS: usize = 1_000_000;
 const ENDPOINTS_KEPT: usize = 64;
+const OWN_KEPT: usize = 100_000;
 /// Bytes of a name in a job's directory at most.
 const MOST_OF_A_NAME: usize = 100;
+
+impl KnownJobs {
+    /// Remembers a job that this process queued.
+    pub(crate) fn add_own(&self, id: &Arc<str>) {
+        if self.own.len() >= OWN_KEPT {
+            self.own.clear();
+        }
+        self.own.insert(id.clone());
+    }
+
+    /// Whether this process queued the job.
+    pub(super) fn is_own(&self, id: &Arc<str>) -> bool {
+        self.own.contains(id)
+    }
+}
 
 impl Inner {
     /// Reads the list of jobs as far as it may have changed, and publishes it.
@@ -151,12 +169,12 @@ pub(crate) fn job_place(parent: &Place, row: &Row<'_>) -> Option<Place> {
     Some(Place::Uploads(uploads_place(endpoint, row.name(), &summary(row)?.id)))
 }
 
-fn uploads_place(endpoint: &EndpointId, name: &str, job: &Arc<str>) -> UploadsPlace {
+pub(super) fn uploads_place(endpoint: &EndpointId, name: &str, job: &Arc<str>) -> UploadsPlace {
     let job = Job { endpoint: endpoint.clone(), id: job.clone() };
     UploadsPlace { job, name: name.into(), below: Vec::new(), stored: None }
 }
 
-fn summary(row: &Row<'_>) -> Option<JobSummary> {
+pub(super) fn summary(row: &Row<'_>) -> Option<JobSummary> {
     serde_json::from_str(row.details()?).ok()
 }
 

@@ -9,6 +9,7 @@
 mod content;
 mod jobs;
 mod layout;
+mod stand_in;
 
 use std::sync::Arc;
 use std::time::Duration;

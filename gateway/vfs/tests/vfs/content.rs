@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 use vfs::testing::{FakeEntry, MemoryStore, call, vfs, vfs_with};
-use vfs::{ErrorKind, FileType, Progress, Settings, Timestamp};
+use vfs::{EndpointId, EndpointPath, ErrorKind, FileType, Progress, Settings, Timestamp};
 
 use crate::{CLIENT, content, find, fixture, know, names, path, read_all};
 
@@ -48,6 +48,14 @@ async fn every_byte_of_a_large_file_is_right_wherever_reads_begin() {
         assert!(read == bytes.get(offset..end).unwrap_or_default());
         assert_eq!(data.eof, offset + length as usize >= bytes.len());
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn bytes_of_another_file_are_never_taken_for_those_of_the_demanded_one() {
+    let (backend, vfs) = fixture().await;
+    let root = EndpointPath::accessor_root(EndpointId::root_org(CLIENT), "auto");
+    backend.set_stray(root.child("etc").unwrap().child("passwd").unwrap());
+    assert_eq!(content(&vfs, &path("etc/hosts")).await.unwrap(), b"127.0.0.1 localhost\n");
 }
 
 #[tokio::test(start_paused = true)]

@@ -14,6 +14,7 @@ mod never_lie;
 mod ranges;
 mod reach;
 mod restart;
+mod stand_in;
 mod together;
 mod unwanted;
 mod walk;

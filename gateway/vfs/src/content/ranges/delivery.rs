@@ -57,7 +57,7 @@ impl Inner {
         job: &Job,
         flight: &Arc<Flight>,
     ) -> Result<Option<Vec<Fetched>>> {
-        let mut follower = self.follower(job.clone(), &demand.entry);
+        let mut follower = self.follower(job.clone(), vec![demand.path.clone()], &demand.entry);
         let mut fetched = Vec::new();
         loop {
             match self.next_step(&mut follower, flight, &[]).await? {

@@ -10,14 +10,14 @@ use std::time::Duration;
 
 use super::caps::automatic;
 use super::collect::{Demand, run};
-use super::companions::Set;
+use super::companions::companions;
 use super::follower::Step;
 use super::held::Held;
-use crate::attributes::FileType;
 use crate::backend::{Fetched, Job, Limits, Outcome, Work};
 use crate::error::{Error, ErrorKind, Result};
 use crate::flight::{EndOnDrop, Flight};
 use crate::node::Node;
+use crate::path::EndpointPath;
 use crate::planner::while_wanted;
 use crate::principal::{Call, Spend};
 use crate::tree::Directory;
@@ -33,8 +33,6 @@ const MOST_FLOWS: usize = 16;
 const TOKENS: f64 = 2.0;
 /// What nobody waits for yet leaves as many for those who do.
 const TOKENS_AHEAD: f64 = 4.0;
-/// Companions of one file.
-const COMPANIONS: usize = 64;
 /// Time on the endpoint.
 const TIMEOUT: Duration = Duration::from_secs(600);
 
@@ -54,6 +52,11 @@ impl Member {
         self.flight.end(result);
         self.demand.directory.end_collection((own, version));
     }
+}
+
+/// The files of one delivery.
+fn asked(demand: &Demand, members: &[Member]) -> Vec<EndpointPath> {
+    std::iter::once(&demand.path).chain(members.iter().map(|member| &member.demand.path)).cloned().collect()
 }
 
 impl Inner {
@@ -131,12 +134,7 @@ impl Inner {
     /// The files that come along.
     async fn choose_company(self: &Arc<Self>, demand: &Demand, window: &readers::Window) -> Result<Vec<Member>> {
         let Some(loaded) = self.tree.load(&demand.directory).await? else { return Ok(Vec::new()) };
-        let set = Set::of(&demand.listed.name);
-        let is_companion = |entry: &crate::snapshot::Entry<'_>| {
-            let row = &entry.row;
-            set.has(row.name()) && row.file_type() == FileType::Regular && row.size() > 0 && !row.unfetchable()
-        };
-        let companions: Vec<_> = loaded.snapshot.entries().filter(is_companion).take(COMPANIONS).collect();
+        let companions = companions(&loaded.snapshot, &demand.listed.name);
         if companions.is_empty() && window.files == 0 {
             return Ok(Vec::new());
         }
@@ -196,7 +194,7 @@ impl Inner {
         let _permit = while_wanted(&[&others[..], &[flight]].concat(), demand.entry.flows.acquire()).await?;
         let job = self.submit_together(demand, flight, members, of_others).await?;
         let set = members.iter().any(|member| member.is_companion).then(|| job.id.clone());
-        let mut follower = self.follower(job, &demand.entry);
+        let mut follower = self.follower(job, asked(demand, members), &demand.entry);
         let mut nothing_came = true;
         loop {
             let fetched = match self.next_step(&mut follower, flight, &others).await? {
@@ -246,8 +244,7 @@ impl Inner {
         members: &[Member],
         of_others: u64,
     ) -> Result<Job> {
-        let files = std::iter::once(&demand.path).chain(members.iter().map(|member| &member.demand.path));
-        let work = Work::Fetch { files: files.cloned().collect() };
+        let work = Work::Fetch { files: asked(demand, members) };
         let limits = Limits {
             timeout: TIMEOUT,
             max_rows: 0,

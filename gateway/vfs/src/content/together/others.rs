@@ -93,14 +93,17 @@ impl Inner {
         ordinals: impl Iterator<Item = u32>,
         choice: &mut Choice,
     ) {
+        let stand_ins = self.stand_ins(path).await.unwrap_or_default();
         for ordinal in ordinals {
             if choice.is_full() {
                 return;
             }
             let Some(entry) = loaded.snapshot.entry(ordinal).filter(is_small) else { continue };
             let fits = choice.bytes + entry.row.size() <= BYTES;
-            if fits && !is_held(directory, &entry) && !self.add(demand, (directory, path), &entry, false, choice).await
-            {
+            if !fits || is_held(directory, &entry) || stand_ins.of(&[entry], &self.keys).is_some() {
+                continue;
+            }
+            if !self.add(demand, (directory, path), &entry, false, choice).await {
                 return;
             }
         }

@@ -177,7 +177,10 @@ impl FakeBackend {
                     message: format!("{} directories could not be read", causes.len()).into(),
                 });
             }
-            Work::Fetch { files } => events.extend(files.iter().filter_map(|file| self.fetch(file, &job.id, &by))),
+            Work::Fetch { files } => {
+                let stray = self.with(|state| state.stray.clone());
+                events.extend(stray.iter().chain(files).filter_map(|file| self.fetch(file, &job.id, &by)));
+            }
             Work::Ranges { file, ranges } => {
                 events.extend(ranges.iter().filter_map(|range| self.fetch_range(file, *range, &job.id, &by)));
             }

@@ -46,6 +46,8 @@ struct State {
     ran: HashMap<Arc<str>, Vec<JobEvent>>,
     lose: usize,
     short_reads: bool,
+    /// A file that every collection brings first, asked for or not.
+    stray: Option<EndpointPath>,
     fetch_many: bool,
     ranges: bool,
     list_many: bool,
@@ -226,6 +228,11 @@ impl FakeBackend {
     /// The server gives one byte less than it should.
     pub fn set_short_reads(&self, short: bool) {
         self.with(|state| state.short_reads = short);
+    }
+
+    /// Every collection brings this file before what it was asked for.
+    pub fn set_stray(&self, file: EndpointPath) {
+        self.with(|state| state.stray = Some(file));
     }
 
     /// Many files can be collected by one job.
