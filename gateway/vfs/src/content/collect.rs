@@ -182,16 +182,13 @@ impl Inner {
         Err(Error::backend("the task was lost on its way to the endpoint several times; try again later"))
     }
 
-    /// Collects the file, unless somebody else did it already.
-    async fn collect_unless_uploaded(self: &Arc<Self>, demand: &Demand, flight: &Arc<Flight>) -> Result<()> {
-        match self.take_stand_in(&demand.directory, &demand.node, &demand.call).await {
-            Ok(true) => return Ok(()),
-            Ok(false) => {}
-            Err(error) => {
-                tracing::warn!(path = %demand.path, %error, "whether others have collected it could not be told; it is collected");
-            }
-        }
-        self.collect_for_reader(demand, flight).await
+    /// Whether somebody else has collected the file: then it is here now.
+    pub(super) async fn was_uploaded(self: &Arc<Self>, demand: &Demand) -> bool {
+        let taken = self.take_stand_in(&demand.directory, &demand.node, &demand.call).await;
+        taken.unwrap_or_else(|error| {
+            tracing::warn!(path = %demand.path, %error, "whether others have collected the file could not be told");
+            false
+        })
     }
 
     /// What a demand for a file of an endpoint that is away is told.
@@ -307,10 +304,8 @@ pub(super) async fn run(inner: Arc<Inner>, demand: Demand, flight: Arc<Flight>) 
     let guard = EndOnDrop(flight.clone());
     let (export, principal) = (demand.node.export, demand.call.principal.name());
     let walks = inner.walks.busy(export, principal, inner.clock.now());
-    let mut result = match inner.collected_on_return(&demand, &flight).await {
-        true => Ok(()),
-        false => inner.collect_unless_uploaded(&demand, &flight).await,
-    };
+    let is_here = inner.collected_on_return(&demand, &flight).await || inner.was_uploaded(&demand).await;
+    let mut result = if is_here { Ok(()) } else { inner.collect_for_reader(&demand, &flight).await };
     if let Err(error) = &result
         && error.kind() == ErrorKind::Offline
     {

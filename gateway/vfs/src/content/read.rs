@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::caps::automatic;
 use super::chunks::chunk_count;
 use super::together::SMALL;
 use super::{Current, Held, attributes, held_attributes};
@@ -136,7 +137,13 @@ impl Inner {
         call: &Call,
     ) -> Result<()> {
         let demand = self.demand_of(directory, node, call).await?;
-        let flight = if self.goes_by_ranges(&demand).await? {
+        let by_ranges = self.goes_by_ranges(&demand).await?;
+        let is_too_big = automatic(&self.settings, &demand.path).is_none_or(|cap| demand.listed.size > cap);
+        // What would not be collected whole for a reader may have been by others.
+        if (by_ranges || is_too_big) && !call.explicit && self.was_uploaded(&demand).await {
+            return Ok(());
+        }
+        let flight = if by_ranges {
             let end = offset.saturating_add(length.into()).max(match call.reads {
                 Reads::UpTo(end) => end.min(offset.saturating_add(MORE)),
                 Reads::Parts | Reads::Whole => 0,

@@ -75,6 +75,10 @@ impl Inner {
         call: &Call,
     ) -> Result<bool> {
         let Place::Endpoint(path) = &directory.place else { return Ok(false) };
+        // What was read of this version in ranges has to stay true.
+        if directory.file(node.own).is_some_and(|record| record.ranges(node.version).is_some()) {
+            return Ok(false);
+        }
         if let Ok(looked) = tokio::time::timeout(LOOK, self.look_for_uploads(path, call)).await {
             looked?;
         }

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use vfs::Timestamp;
 use vfs::backend::JobSummary;
-use vfs::testing::{FakeBackend, FakeEntry, vfs};
+use vfs::testing::{FakeBackend, FakeEntry, MemoryStore, vfs, vfs_with};
+use vfs::{ErrorKind, Settings, Timestamp};
 
 use crate::{CLIENT, content, find, know, names, path, read_all};
 
@@ -128,6 +128,20 @@ async fn a_set_comes_from_one_job_or_is_collected() {
     assert_eq!(content(&gateway, &path("config/SYSTEM.LOG1")).await.unwrap(), b"log old!");
     assert_eq!(content(&gateway, &path("config/SYSTEM")).await.unwrap(), b"hive old");
     assert_eq!(backend.fetches(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_file_that_is_too_big_to_be_collected_for_a_reader_is_served_if_others_did() {
+    let backend = with(&[("auto", &["etc", "hosts"], THEIRS)]);
+    for (cap, ranges) in [(10, false), (u64::MAX, true)] {
+        backend.set_ranges(ranges);
+        let settings = Settings { automatic_collection_bytes: cap, ranges_above: 10, ..Settings::default() };
+        let vfs = vfs_with(&backend, &Arc::new(MemoryStore::default()), settings);
+        know(&vfs).await;
+        assert_eq!(content(&vfs, &path("etc/hosts")).await.unwrap(), THEIRS);
+        let refused = content(&vfs, &path("etc/passwd")).await;
+        assert!(ranges || refused.unwrap_err().kind() == ErrorKind::TooBig);
+    }
 }
 
 #[tokio::test(start_paused = true)]
