@@ -63,6 +63,8 @@ fn what_a_colleague_collected_is_read_through_both_protocols_while_the_endpoint_
     let client = gateway.endpoint(tree.path());
     let http = gateway.http();
     assert_eq!(names(&http, &format!("/{}/collected/", client.client_id)), Vec::<String>::new());
+    let live = format!("/{}/auto/case", client.client_id);
+    assert_eq!(names(&http, &format!("{live}/")), ["big.bin", "deep er", "empty"]);
     let flow = collect_and_lose(&gateway, &client, &["case"]);
     let flows = gateway.control().flows();
     let folder = folder_of(&http, &client, &flow);
@@ -78,7 +80,9 @@ fn what_a_colleague_collected_is_read_through_both_protocols_while_the_endpoint_
     assert_eq!(http.get(&format!("{top}/auto/case/other")).status, 404);
     let written = http.request("PUT", &format!("{top}/auto/case/new"), &[], b"x").unwrap();
     assert_eq!(written.status, 403, "read-only");
-    // The live tree says that the endpoint is away; it does not pretend.
+    // In the live tree it stands in for the file that nobody opened here.
+    assert_eq!(http.get(&format!("{live}/big.bin")).body, on_disk("big.bin"));
+    // Of the others the live tree says that the endpoint is away; it does not pretend.
     assert_eq!(http.get(&format!("/{}/auto/readme.txt", client.client_id)).status, 503);
 
     if let Some(why) = missing(&["nfs-ls", "nfs-cat"]) {

@@ -143,6 +143,23 @@ fn with_our_artifacts_a_look_into_a_large_file_moves_little_of_it() {
 }
 
 #[test]
+fn a_second_gateway_collects_nothing_that_the_first_one_did() {
+    skip_if!(velociraptor::obstacle());
+    let tree = Tree::small();
+    let rig = rig();
+    let path = |name: &str| url_path(&rig.client(), format!("{}/{name}", tree.path().display()).as_bytes());
+    let readme = std::fs::read(tree.path().join("readme.txt")).unwrap();
+    propfind::list(&rig.gateway.http(), &path(""));
+    assert_eq!(rig.gateway.http().get(&path("readme.txt")).body, readme);
+    let (flow, _) = rig.newest_flow();
+    let state = TempDir::new().unwrap();
+    let second = Gateway::start(Start::serve(&rig.velociraptor.api_config(), state.path()));
+    propfind::list(&second.http(), &path(""));
+    assert_eq!(second.http().get(&path("readme.txt")).body, readme);
+    assert_eq!(rig.newest_flow().0, flow, "what is listed and collected on the server needs no flow");
+}
+
+#[test]
 fn what_waits_for_a_client_that_is_away_comes_when_it_is_back_and_what_was_taken_back_does_not() {
     skip_if!(velociraptor::obstacle());
     let tree = Tree::small();
