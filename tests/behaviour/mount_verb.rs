@@ -1,6 +1,6 @@
 //! `mount` and `umount`: the right command for what was asked for, a gateway if none runs, and plain words for what is missing.
 //!
-//! A `mount` that only writes down what it is told stands in for mount(8); what the command does is proved in `mounts`.
+//! A `mount` that only writes down what it is told stands in for mount(8); `guest/localhost.sh` does it with the real ones.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;

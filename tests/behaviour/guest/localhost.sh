@@ -70,7 +70,23 @@ fcntl.lockf(file, fcntl.LOCK_UN)'
     [ -n "$2" ] || succeeds "$1: umount" umount /mnt
 }
 
+# The gateway's own verb, with the kernel's own client: the endpoint, a directory of it, and their end.
+by_the_verb() { # WHERE
+    succeeds "$1: raptorgate mount" /share/raptorgate mount --state /tmp/state $CLIENT /tmp/verb
+    check "$1: raptorgate mount: read" "read me" "$(cat /tmp/verb/auto/readme.txt)"
+    for option in ro nosuid nodev noexec; do
+        check "$1: raptorgate mount: $option" 1 "$(grep ' /tmp/verb ' /proc/mounts | cut -d' ' -f4 | tr , '\n' | grep -c "^$option\$")"
+    done
+    succeeds "$1: raptorgate mount: a directory" /share/raptorgate mount --state /tmp/state $CLIENT/auto/many "/tmp/a directory"
+    check "$1: raptorgate mount: a directory: read" "file 7" "$(cat "/tmp/a directory/7")"
+    succeeds "$1: raptorgate umount: a directory" /share/raptorgate umount --state /tmp/state "/tmp/a directory"
+    check "$1: raptorgate umount: one went" "/tmp/verb" "$(awk '$3 == "nfs" {print $2}' /proc/mounts)"
+    succeeds "$1: raptorgate umount" /share/raptorgate umount --state /tmp/state $CLIENT
+    check "$1: raptorgate umount: none is left" "" "$(awk '$3 == "nfs" {print $2}' /proc/mounts)"
+}
+
 start
+by_the_verb "own portmapper"
 mounted "own portmapper"
 # Over IPv6.
 if [ -e /proc/net/if_inet6 ]; then
