@@ -9,6 +9,7 @@ mod exposition;
 mod logging;
 mod mount_point;
 mod ports;
+mod service_manager;
 mod shutdown;
 mod state;
 mod terminal;

@@ -69,6 +69,12 @@ pub fn json(reach: &Reach, clients: &[Client]) -> String {
     serde_json::to_string(&line).unwrap_or_default()
 }
 
+/// In one line, for the manager of services.
+pub fn summary(reach: &Reach) -> String {
+    let nfs = reach.nfs.iter().map(|address| format!("NFS on {address}"));
+    nfs.chain(reach.webdav_url().map(|url| format!("WebDAV and browsers on {url}"))).collect::<Vec<_>>().join(", ")
+}
+
 /// The commands, endpoint by endpoint.
 pub fn tell(reach: &Reach, clients: &[Client]) {
     for client in clients {

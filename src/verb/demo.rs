@@ -10,6 +10,7 @@ use velociraptor::{ApiConfig, Driver};
 use super::simulator::{DeploymentKeys, announced};
 use crate::announce;
 use crate::configuration::{GatewayKeys, Listen};
+use crate::service_manager::ServiceManager;
 use crate::terminal::say;
 use crate::wiring::{Listeners, Prepared};
 use crate::{ports, shutdown, state};
@@ -59,8 +60,11 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<()> {
         say(&format!("raptorgate demo: a simulated Velociraptor deployment, state in {}", state.display()));
         announce::tell(&gateway.reach, &clients);
     }
+    let manager = ServiceManager::from_environment();
+    manager.ready(&announce::summary(&gateway.reach));
     let signal = requests.first().await;
     tracing::info!(signal, "ending");
+    manager.stopping();
     gateway.stop().await;
     simulator.stop().await;
     Ok(())

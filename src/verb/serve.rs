@@ -10,6 +10,7 @@ use vfs::backend::{Backend, EndpointChange};
 
 use crate::announce::{self, Client};
 use crate::configuration::{GatewayKeys, Listen};
+use crate::service_manager::ServiceManager;
 use crate::terminal::say;
 use crate::way::{Way, WayKeys};
 use crate::wiring::{Gateway, Listeners, Prepared};
@@ -62,8 +63,11 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<()> {
     } else {
         tell(&gateway);
     }
+    let manager = ServiceManager::from_environment();
+    manager.ready(&announce::summary(&gateway.reach));
     let signal = requests.first().await;
     tracing::info!(signal, "ending");
+    manager.stopping();
     gateway.stop().await;
     Ok(())
 }

@@ -26,6 +26,7 @@ mod offline_queue;
 mod provenance;
 mod real_velociraptor;
 mod restart;
+mod service;
 mod small_files;
 mod through_the_gui;
 mod tls;

@@ -63,6 +63,7 @@ pub struct Start {
     verb: &'static str,
     arguments: Vec<OsString>,
     namespace: Option<String>,
+    variables: Vec<(&'static str, OsString)>,
     state: PathBuf,
     /// Port of the NFS service.
     pub nfs_port: u16,
@@ -98,7 +99,7 @@ impl Start {
         let mut arguments: Vec<OsString> = vec!["--nfs".into(), format!("{address}:{nfs_port}").into()];
         arguments.extend(["--webdav".into(), format!("{address}:{webdav_port}").into()]);
         arguments.extend(["--state".into(), state.as_os_str().to_owned(), "--json".into()]);
-        Start { verb, arguments, namespace: None, state: state.to_owned(), nfs_port }
+        Start { verb, arguments, namespace: None, variables: Vec::new(), state: state.to_owned(), nfs_port }
     }
 
     fn roots(mut self, roots: &[&Path]) -> Start {
@@ -114,9 +115,15 @@ impl Start {
         self
     }
 
+    /// With this environment variable.
+    pub fn variable(mut self, name: &'static str, value: impl Into<OsString>) -> Start {
+        self.variables.push((name, value.into()));
+        self
+    }
+
     fn command(&self) -> Command {
         let mut command = program(self.namespace.as_deref());
-        command.arg(self.verb).args(&self.arguments);
+        command.arg(self.verb).args(&self.arguments).envs(self.variables.iter().cloned());
         command
     }
 }
