@@ -31,5 +31,6 @@ mod through_the_gui;
 mod tls;
 mod trouble;
 mod verbs;
+mod webdav_over_tls;
 mod whole_tree_through_nfs;
 mod whole_tree_through_webdav;

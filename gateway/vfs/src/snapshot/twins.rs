@@ -64,13 +64,10 @@ impl Snapshot {
     fn is_twin(&self, entry: &Entry<'_>, profile: Profile) -> bool {
         match profile {
             Profile::Posix => false,
-            Profile::Windows => {
-                self.twins.case.get_or_init(|| differ_in_case(self.rows())).contains(&entry.ordinal)
-            }
+            Profile::Windows => self.twins.case.get_or_init(|| differ_in_case(self.rows())).contains(&entry.ordinal),
             Profile::Mac => {
                 let name = entry.row.shown();
-                !name.is_ascii()
-                    && self.by_composed_name(name).is_some_and(|first| first.ordinal != entry.ordinal)
+                !name.is_ascii() && self.by_composed_name(name).is_some_and(|first| first.ordinal != entry.ordinal)
             }
         }
     }
@@ -139,7 +136,11 @@ mod tests {
         let mac = shown(&snapshot, Profile::Mac);
         assert_eq!((mac[1].as_str(), mac[2].as_str()), ("readme.txt", "caf\u{e9}"));
         assert!(mac[3].starts_with("cafe\u{301} (form "), "{}", mac[3]);
-        assert_eq!(snapshot.by_composed_name("cafe\u{301}").unwrap().ordinal, 2, "what Finder asks for is what it shows");
+        assert_eq!(
+            snapshot.by_composed_name("cafe\u{301}").unwrap().ordinal,
+            2,
+            "what Finder asks for is what it shows"
+        );
     }
 
     #[test]
