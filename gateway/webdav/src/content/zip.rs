@@ -215,10 +215,10 @@ fn dos_time(time: Option<Timestamp>) -> (u16, u16) {
     const LATEST: i64 = 4_354_819_199;
     let seconds = time.map_or(EARLIEST, |time| time.seconds.clamp(EARLIEST, LATEST));
     let date = OffsetDateTime::from_unix_timestamp(seconds).unwrap_or(OffsetDateTime::UNIX_EPOCH);
-    let day = u16::from(date.day()) | u16::from(u8::from(date.month())) << 5;
+    let day = u16::from(date.day()) | (u16::from(u8::from(date.month())) << 5);
     let year = u16::try_from((date.year() - 1980).clamp(0, 127)).unwrap_or(0);
-    let time = u16::from(date.second()) / 2 | u16::from(date.minute()) << 5 | u16::from(date.hour()) << 11;
-    (time, day | year << 9)
+    let time = (u16::from(date.second()) / 2) | (u16::from(date.minute()) << 5) | (u16::from(date.hour()) << 11);
+    (time, day | (year << 9))
 }
 
 #[cfg(test)]
@@ -252,8 +252,8 @@ mod tests {
 
     #[test]
     fn times_are_those_that_dos_can_say() {
-        assert_eq!(dos_time(None), (0, 1 << 5 | 1));
-        assert_eq!(dos_time(Some(Timestamp::new(784_111_777, 0))), (18 | 49 << 5 | 8 << 11, 6 | 11 << 5 | 14 << 9));
+        assert_eq!(dos_time(None), (0, 0x21));
+        assert_eq!(dos_time(Some(Timestamp::new(784_111_777, 0))), (18 + 49 * 32 + 8 * 2_048, 6 + 11 * 32 + 14 * 512));
         assert_eq!(dos_time(Some(Timestamp::new(i64::MAX, 0))).1 >> 9, 127);
     }
 }
