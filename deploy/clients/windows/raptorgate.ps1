@@ -13,18 +13,18 @@ param(
 $ErrorActionPreference = 'Stop'
 $origin = '@ORIGIN@'
 $parameters = 'HKLM:\SYSTEM\CurrentControlSet\Services\WebClient\Parameters'
+# As the registry editor shows them; what is higher already stays so.
 $wanted = @{
-    FileSizeLimitInBytes       = [uint32]'0xffffffff'  # 4 GiB instead of 50 MB
-    FileAttributesLimitInBytes = [uint32]'0x0a000000'  # folders of about 500,000 entries instead of 3,000
-    SendReceiveTimeoutInSec    = [uint32]120
-    BasicAuthLevel             = [uint32]@BASIC_NUMBER@  # 1: passwords through TLS only; 2: also unencrypted
+    FileSizeLimitInBytes       = 'ffffffff'  # 4 GiB instead of 50 MB
+    FileAttributesLimitInBytes = '0a000000'  # folders of about 500,000 entries instead of 3,000
+    BasicAuthLevel             = '@BASIC@'  # 1: passwords through TLS only; 2: also unencrypted
 }
 
 if (-not (Get-Service WebClient -ErrorAction SilentlyContinue)) {
     throw 'This Windows has no WebClient service. On a server: Install-WindowsFeature WebDAV-Redirector, then restart it.'
 }
 $have = Get-ItemProperty $parameters
-$missing = @($wanted.Keys | Where-Object { [uint32]('0x{0:x8}' -f $have.$_) -ne $wanted[$_] })
+$missing = @($wanted.Keys | Where-Object { ('{0:x8}' -f $have.$_) -lt $wanted[$_] })
 $identity = [Security.Principal.WindowsPrincipal][Security.Principal.WindowsIdentity]::GetCurrent()
 $isAdministrator = $identity.IsInRole([Security.Principal.WindowsBuiltInRole]::Administrator)
 
@@ -34,8 +34,7 @@ if ($missing.Count -gt 0) {
         Start-Process powershell -Verb RunAs -Wait -ArgumentList $arguments
     } else {
         foreach ($name in $missing) {
-            $bytes = [BitConverter]::ToInt32([BitConverter]::GetBytes($wanted[$name]), 0)
-            Set-ItemProperty $parameters -Name $name -Value $bytes -Type DWord
+            Set-ItemProperty $parameters -Name $name -Value ([Convert]::ToInt32($wanted[$name], 16)) -Type DWord
         }
         Set-Service WebClient -StartupType Manual
         Restart-Service WebClient -Force

@@ -38,12 +38,17 @@ pub(crate) fn answer(exchange: &Exchange, name: &str) -> Answer {
 /// With Windows' line ends. The password is never written into it: Windows asks for it.
 fn filled_in(template: &str, exchange: &Exchange) -> String {
     let user = exchange.config().credentials.as_ref().map_or("", |credentials| credentials.user.as_str());
-    let level = if exchange.secure || user.is_empty() { 1 } else { 2 };
+    // Windows sends no password unencrypted unless it is told to; where it needs not be, its setting is left alone.
+    let (level, line) = if exchange.secure || user.is_empty() {
+        ("00000001", "; BasicAuthLevel stays as it is: passwords go through TLS")
+    } else {
+        ("00000002", "\"BasicAuthLevel\"=dword:00000002")
+    };
     let text = template
         .replace("@ORIGIN@", &plain(&exchange.origin()))
         .replace("@USER@", &plain(user))
-        .replace("@BASIC@", &format!("{level:08x}"))
-        .replace("@BASIC_NUMBER@", &level.to_string());
+        .replace("@BASIC@", level)
+        .replace("@BASIC_LINE@", line);
     text.replace('\n', "\r\n")
 }
 

@@ -220,10 +220,9 @@ impl Service {
         if exchange.asks("json") {
             return api::provenance_of(self, exchange, &found).await;
         }
-        // What was asked for so runs nowhere: no client opens archives by itself.
         let packed = exchange.query("as") == Some("zip");
-        if exchange.method() == Method::GET && !packed {
-            self.openings.judge(&self.vfs, exchange, &found).await?;
+        if exchange.method() == Method::GET {
+            self.openings.judge(&self.vfs, exchange, &found, packed).await?;
         }
         if packed {
             return content::zipped(&self.vfs, exchange, found).await;

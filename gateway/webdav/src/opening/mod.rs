@@ -25,13 +25,20 @@ pub(crate) struct Openings {
 }
 
 impl Openings {
-    /// Refuses a GET of `found` that must not be.
-    pub(crate) async fn judge(&self, vfs: &Vfs, exchange: &Exchange, found: &Found) -> Result<(), Refusal> {
+    /// Refuses a GET of `found` that must not be. What is `packed` runs nowhere: no client opens archives by itself.
+    pub(crate) async fn judge(
+        &self,
+        vfs: &Vfs,
+        exchange: &Exchange,
+        found: &Found,
+        packed: bool,
+    ) -> Result<(), Refusal> {
         if found.node.kind != NodeKind::File || exchange.audience() == Audience::Browser {
             return Ok(());
         }
         refuse_what_windows_cannot_read(exchange, found)?;
-        let guards_samples = exchange.class.opens_by_itself() && exchange.config().samples == Samples::Packed;
+        let guards_samples =
+            !packed && exchange.class.opens_by_itself() && exchange.config().samples == Samples::Packed;
         let name = exchange.class.profile().read(exchange.path.name().unwrap_or_default()).into_owned();
         if guards_samples && samples::may_run(&name) {
             return Err(sample(exchange));

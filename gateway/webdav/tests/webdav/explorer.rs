@@ -249,7 +249,7 @@ async fn the_kit_has_this_gateways_address_and_no_password() {
         (
             "windows.ps1",
             "raptorgate.ps1",
-            ["$User = 'raptorgate'", "BasicAuthLevel             = [uint32]2 ", &format!("$origin = '{origin}'")],
+            ["$User = 'raptorgate'", "BasicAuthLevel             = '00000002'", &format!("$origin = '{origin}'")],
         ),
     ] {
         let path = format!("/-/connect/{name}");

@@ -138,6 +138,7 @@ async fn in_manual_mode_only_who_asks_for_it_collects() {
         assert_eq!(refused.status, 403, "{agent}");
         assert!(refused.text().contains(&format!("http://{}{path}", gateway.address)), "{}", refused.text());
     }
+    assert_eq!(get(&gateway, "etc/hosts?as=zip", "curl/8").await.status, 403);
     assert_eq!(get(&gateway, "etc/empty", "curl/8").await.status, 200, "nothing has to be collected for it");
     assert_eq!(gateway.backend.fetches(), 0);
     let collected = ask(&gateway, "GET", &format!("{path}?collect"), &[], b"").await;
