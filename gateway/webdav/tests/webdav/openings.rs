@@ -119,7 +119,11 @@ async fn many_files_of_a_folder_at_once_are_a_burst_for_those_who_draw_previews(
         let statuses = burst(&gateway, agent, 20).await;
         let expected: Vec<u16> = (0..20).map(|at| if at < served { 200 } else { 403 }).collect();
         assert_eq!(statuses, expected, "{agent}");
+        let refusals = gateway.ledger.refusals();
+        assert_eq!(refusals.len(), 20 - served);
         if served < 20 {
+            let (endpoint, path, reason) = &refusals[0];
+            assert!(endpoint == LINUX && path.starts_with(&linux("pictures/")) && reason.contains("at once"));
             let refused = get(&gateway, "pictures/19.jpg", agent).await;
             assert!(refused.text().contains("raptorgate collect"), "{}", refused.text());
             let meant = get(&gateway, "pictures/19.jpg?collect", agent).await;
