@@ -53,7 +53,11 @@ fn webdav(reach: &Reach, client_id: &str, name: &str, commands: &mut Vec<(&'stat
             with(" /user:", windows_user.as_ref())
         ),
     ));
-    if credentials.is_some() {
+    commands.push((
+        "",
+        format!("(files over 50 MB and folders over 3,000 entries need the script of the page {base}-/connect)"),
+    ));
+    if credentials.is_some() && !reach.webdav_tls {
         commands.push((
             "",
             "(over plain http Windows sends a password only after BasicAuthLevel=2: see the page /-/connect)".into(),
@@ -86,8 +90,8 @@ fn webdav(reach: &Reach, client_id: &str, name: &str, commands: &mut Vec<(&'stat
 }
 
 fn with_credentials(url: &str, credentials: Option<&Credentials>) -> String {
-    let (Some(credentials), Some(rest)) = (credentials, url.strip_prefix("http://")) else { return url.to_owned() };
-    format!("http://{}:{}@{rest}", percent_encoded(credentials.user()), percent_encoded(credentials.password()))
+    let (Some(credentials), Some((scheme, rest))) = (credentials, url.split_once("://")) else { return url.to_owned() };
+    format!("{scheme}://{}:{}@{rest}", percent_encoded(credentials.user()), percent_encoded(credentials.password()))
 }
 
 /// For a POSIX shell.
@@ -137,6 +141,8 @@ mod tests {
             portmapped,
             xprtsec: None,
             webdav: vec![([127, 0, 0, 1], 8080).into()],
+            webdav_tls: false,
+            name: None,
             credentials: Some(Credentials::new("raptorgate", "secret")),
         }
     }
@@ -179,6 +185,14 @@ mod tests {
         ] {
             assert!(told.contains(part), "{part} in {told}");
         }
+    }
+
+    #[test]
+    fn with_a_certificate_every_webdav_command_uses_it() {
+        let told = told(&Reach { webdav_tls: true, name: Some("gate.example".into()), ..reach(2049, true) });
+        assert!(told.contains("net use * https://gate.example:8080/C.1 secret"), "{told}");
+        assert!(told.contains("browser: https://raptorgate:secret@gate.example:8080/C.1/"), "{told}");
+        assert!(!told.contains("http://") && !told.contains("BasicAuthLevel"), "{told}");
     }
 
     #[test]

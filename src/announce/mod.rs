@@ -26,6 +26,10 @@ pub struct Reach {
     pub xprtsec: Option<&'static str>,
     /// Addresses of the WebDAV service.
     pub webdav: Vec<SocketAddr>,
+    /// It speaks TLS.
+    pub webdav_tls: bool,
+    /// The first name that was configured for it: a certificate is for a name.
+    pub name: Option<String>,
     /// What WebDAV asks for.
     pub credentials: Option<Credentials>,
 }
@@ -116,7 +120,13 @@ impl Reach {
     /// The URL of `/`.
     pub fn webdav_url(&self) -> Option<String> {
         let address = self.webdav.first()?;
-        Some(format!("http://{}:{}/", host(*address), address.port()))
+        let (scheme, usual) = if self.webdav_tls { ("https", 443) } else { ("http", 80) };
+        let host = match &self.name {
+            Some(name) if self.webdav_tls => name.clone(),
+            _ => host(*address),
+        };
+        let port = if address.port() == usual { String::new() } else { format!(":{}", address.port()) };
+        Some(format!("{scheme}://{host}{port}/"))
     }
 }
 
@@ -142,6 +152,8 @@ mod tests {
             portmapped: true,
             xprtsec: None,
             webdav: vec!["127.0.0.1:8080".parse().unwrap()],
+            webdav_tls: false,
+            name: Some("gate.example".into()),
             credentials: Some(Credentials::new("raptorgate", "secret")),
         }
     }
@@ -161,6 +173,17 @@ mod tests {
             r#""user":"raptorgate","password":"secret"}"#
         );
         assert_eq!(json(&reach(), &[client]), expected);
+    }
+
+    #[test]
+    fn through_tls_the_address_is_the_name_in_the_certificate() {
+        let url = |port: u16, name: Option<&str>| {
+            let webdav = vec![SocketAddr::from(([192, 0, 2, 1], port))];
+            Reach { webdav, webdav_tls: true, name: name.map(str::to_owned), ..reach() }.webdav_url().unwrap()
+        };
+        assert_eq!(url(8443, Some("gate.example")), "https://gate.example:8443/");
+        assert_eq!(url(443, Some("gate.example")), "https://gate.example/");
+        assert_eq!(url(443, None), "https://192.0.2.1/");
     }
 
     #[test]

@@ -66,6 +66,31 @@ pub struct GatewayKeys {
     #[arg(long, value_name = "CLIENT_ID", value_parser = client_id, help_heading = "NFS over TLS")]
     pub nfs_require_tls_for: Vec<String>,
 
+    /// Our certificate for WebDAV and browsers (PEM, with those between it and its CA); read again when it changes
+    #[arg(long, value_name = "FILE", requires = "webdav_key", help_heading = "WebDAV")]
+    pub webdav_certificate: Option<PathBuf>,
+    /// The key of this certificate (PEM)
+    #[arg(long, value_name = "FILE", requires = "webdav_certificate", help_heading = "WebDAV")]
+    pub webdav_key: Option<PathBuf>,
+    /// What opening a file does that was never collected
+    #[arg(long, value_enum, default_value_t, help_heading = "WebDAV")]
+    pub webdav_opening: Opening,
+    /// What Windows and macOS get if they open a program, script, shortcut or document with macros through a drive
+    #[arg(long, value_enum, default_value_t, help_heading = "WebDAV")]
+    pub samples: Samples,
+    /// Every Windows client has the kit of the page /-/connect, not only those that mapped a drive below /raised
+    #[arg(long, help_heading = "WebDAV")]
+    pub windows_limits_raised: bool,
+    /// Mark files that were not collected as offline for Windows, so that Explorer may leave them alone
+    #[arg(long, help_heading = "WebDAV")]
+    pub windows_offline_attribute: bool,
+    /// No empty files at the roots of endpoints that keep macOS from indexing them
+    #[arg(long, help_heading = "WebDAV")]
+    pub no_macos_markers: bool,
+    /// Leave a directory that could not be listed empty for davfs2, which shows no errors, instead of an entry that says so
+    #[arg(long, help_heading = "WebDAV")]
+    pub no_davfs2_marker: bool,
+
     /// A listing younger than this is served as it is
     #[arg(long, value_name = "TIME", value_parser = quantity::duration, default_value = "5m", help_heading = "Freshness")]
     pub max_age: Duration,
@@ -148,6 +173,26 @@ pub enum Require {
     Tls,
     /// TLS, with a certificate of --nfs-client-ca
     Certificate,
+}
+
+/// What opening a file over WebDAV does that was never collected.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub enum Opening {
+    /// It is collected
+    #[default]
+    Collects,
+    /// It is refused, with the address where one can ask for it
+    Manual,
+}
+
+/// What a drive serves of files that the workstation might run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub enum Samples {
+    /// Nothing: the browser has them, packed and encrypted
+    #[default]
+    Packed,
+    /// All, as they are
+    Raw,
 }
 
 /// What becomes of work for an endpoint that is away.
@@ -239,10 +284,19 @@ impl GatewayKeys {
             ));
         }
         if let Some(address) = exposed(&self.webdav) {
-            return Err(format!(
-                "--webdav {address} is reachable from other machines, and what it serves, password included, travels \
-                 unencrypted: listen on the loopback, or add --insecure-no-auth if everybody on this network may read every endpoint"
-            ));
+            if self.webdav_certificate.is_none() {
+                return Err(format!(
+                    "--webdav {address} is reachable from other machines, and what it serves, password included, travels \
+                     unencrypted: give it a certificate (--webdav-certificate, --webdav-key), or listen on the loopback, or add \
+                     --insecure-no-auth if everybody on this network may read every endpoint"
+                ));
+            }
+            if self.no_auth {
+                return Err(format!(
+                    "--webdav {address} is reachable from other machines, and with --no-auth everybody there may read every \
+                     endpoint: leave out --no-auth, or add --insecure-no-auth if that is meant"
+                ));
+            }
         }
         Ok(())
     }

@@ -11,7 +11,7 @@ use std::process::ExitCode;
 use clap::parser::ValueSource;
 use clap::{ArgMatches, CommandFactory, FromArgMatches};
 
-pub use keys::{GatewayKeys, Listen, Offline, Portmap, Require, StateKeys};
+pub use keys::{GatewayKeys, Listen, Offline, Opening, Portmap, Require, Samples, StateKeys};
 
 use crate::command_line::CommandLine;
 

@@ -114,6 +114,11 @@ fn listeners_beyond_the_loopback_need_a_word() {
     assert!(refused(&["--webdav", "192.0.2.1:80", "--no-auth"]).is_some());
     assert!(refused(&["--webdav", "192.0.2.1:80"]).unwrap().contains("unencrypted"));
     assert_eq!(refused(&["--webdav", "192.0.2.1:80", "--insecure-no-auth"]), None);
+    let protected = ["--webdav", "192.0.2.1:443", "--webdav-certificate", "c", "--webdav-key", "k"];
+    assert_eq!(refused(&protected), None);
+    let open = [&protected[..], &["--no-auth"]].concat();
+    assert!(refused(&open).unwrap().contains("leave out --no-auth"));
+    assert_eq!(refused(&[&open[..], &["--insecure-no-auth"]].concat()), None);
     assert_eq!(refused(&["--nfs", "127.0.0.2:2049", "--nfs", "[::ffff:127.0.0.1]:2049", "--webdav", "8080"]), None);
     assert_eq!(refused(&["--nfs", "0.0.0.0:2049", "--insecure-no-auth"]), None);
     let tls = ["--nfs-certificate", "c", "--nfs-key", "k", "--nfs-client-ca", "ca"];
@@ -127,6 +132,20 @@ fn listeners_beyond_the_loopback_need_a_word() {
 }
 
 #[test]
+fn what_webdav_clients_may_do_is_said_in_words() {
+    let yaml = "webdav_opening: manual\nsamples: raw\nwindows_limits_raised: true\nwindows_offline_attribute: true\n\
+                no_macos_markers: true\nno_davfs2_marker: true\nwebdav_certificate: c\nwebdav_key: k\n";
+    let keys = serve(yaml, &[]).unwrap().gateway;
+    assert_eq!((keys.webdav_opening, keys.samples), (Opening::Manual, Samples::Raw));
+    assert!(keys.windows_limits_raised && keys.windows_offline_attribute);
+    assert!(keys.no_macos_markers && keys.no_davfs2_marker);
+    assert_eq!((keys.webdav_certificate, keys.webdav_key), (Some("c".into()), Some("k".into())));
+    let defaults = serve("", &[]).unwrap().gateway;
+    assert_eq!((defaults.webdav_opening, defaults.samples), (Opening::Collects, Samples::Packed));
+    assert!(serve("samples: some\n", &[]).unwrap_err().contains("samples"));
+}
+
+#[test]
 fn the_files_of_tls_belong_together_and_a_rule_names_a_client_id() {
     let refused = |flags: &[&str]| serve("api_config: x\n", flags).err();
     assert!(refused(&["--nfs-certificate", "c"]).unwrap().contains("--nfs-key"));
@@ -134,6 +153,7 @@ fn the_files_of_tls_belong_together_and_a_rule_names_a_client_id() {
     for wrong in ["desk", "C.", "C.1/auto"] {
         assert!(refused(&["--nfs-require-tls-for", wrong]).unwrap().contains("raptorgate clients"), "{wrong}");
     }
+    assert!(refused(&["--webdav-certificate", "c"]).unwrap().contains("--webdav-key"));
     let yaml = "api_config: x\nnfs_certificate: c\nnfs_key: k\nnfs_require: tls\nnfs_require_tls_for: [C.1, C.2]\n";
     let keys = serve(yaml, &[]).unwrap().gateway;
     assert_eq!((keys.nfs_require, keys.nfs_require_tls_for.len()), (Require::Tls, 2));

@@ -116,6 +116,8 @@ impl Prepared {
             portmapped: is_portmapped(nfs.portmap()),
             xprtsec: settings::xprtsec(keys),
             webdav: ports::usable(&listeners.webdav),
+            webdav_tls: keys.webdav_certificate.is_some(),
+            name: keys.host.first().cloned(),
             credentials: self.credentials.clone(),
         };
         let webdav =
@@ -154,14 +156,12 @@ impl Prepared {
         webdav::Config {
             listen: reach.webdav.clone(),
             credentials,
-            hosts: keys.host.clone(),
-            hold: keys.webdav_hold,
             control_socket: Some(state::control_socket(&self.state)),
             status: Arc::new(self.status(reach.clone(), keys.nfs_require_tls_for.clone(), origin, calls)),
             connections: Arc::new(move || json!(nfs.connections())),
             metrics: Arc::new(metrics),
             connect: commands.map(|(title, command)| (title.to_owned(), command)).collect(),
-            ..webdav::Config::new(self.principal.clone())
+            ..settings::of_webdav(keys, self.principal.clone())
         }
     }
 

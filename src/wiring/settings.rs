@@ -7,7 +7,7 @@ use vfs::Principal;
 use vfs::freshness::FreshnessPolicy;
 use vfs::settings::Settings;
 
-use crate::configuration::{GatewayKeys, Offline, Portmap, Require};
+use crate::configuration::{GatewayKeys, Offline, Opening, Portmap, Require, Samples};
 
 /// For the model.
 pub fn of_model(keys: &GatewayKeys) -> Settings {
@@ -78,5 +78,31 @@ pub fn of_nfs(keys: &GatewayKeys, principal: Principal, listen: Vec<SocketAddr>)
         },
         require_tls_for: keys.nfs_require_tls_for.clone(),
         ..nfs::Config::default()
+    }
+}
+
+/// For WebDAV, as far as the keys say all of it.
+pub fn of_webdav(keys: &GatewayKeys, principal: Principal) -> webdav::Config {
+    webdav::Config {
+        hosts: keys.host.clone(),
+        hold: keys.webdav_hold,
+        not_listed_marker: !keys.no_davfs2_marker,
+        offline_attribute: keys.windows_offline_attribute,
+        windows_limits_raised: keys.windows_limits_raised,
+        opening: match keys.webdav_opening {
+            Opening::Collects => webdav::Opening::Collects,
+            Opening::Manual => webdav::Opening::Manual,
+        },
+        samples: match keys.samples {
+            Samples::Packed => webdav::Samples::Packed,
+            Samples::Raw => webdav::Samples::Raw,
+        },
+        macos_markers: !keys.no_macos_markers,
+        tls: keys.webdav_certificate.clone().zip(keys.webdav_key.clone()).map(|(certificate, key)| webdav::TlsFiles {
+            certificate,
+            key,
+            client_ca: None,
+        }),
+        ..webdav::Config::new(principal)
     }
 }

@@ -32,5 +32,6 @@ mod through_the_gui;
 mod tls;
 mod trouble;
 mod verbs;
+mod webdav_over_tls;
 mod whole_tree_through_nfs;
 mod whole_tree_through_webdav;

@@ -1,9 +1,9 @@
 //! What can be set, with defaults that suit one analyst's machine.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::path::PathBuf;
 use std::time::Duration;
 
+use access::TlsFiles;
 use vfs::Principal;
 
 use crate::peer::PeerRule;
@@ -77,17 +77,6 @@ pub enum PortmapMode {
     Register,
     /// Neither: clients need mount options.
     Off,
-}
-
-/// The files of TLS, all PEM. They are read again when they have changed.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TlsFiles {
-    /// Our certificate, and those between it and its CA.
-    pub certificate: PathBuf,
-    /// Its key.
-    pub key: PathBuf,
-    /// The CA whose certificates clients may show; `None`: clients are not asked.
-    pub client_ca: Option<PathBuf>,
 }
 
 /// What a connection must have.

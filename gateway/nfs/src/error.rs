@@ -2,7 +2,6 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::path::PathBuf;
 
 /// Why a server does not start. The text says what to do.
 #[derive(Debug, thiserror::Error)]
@@ -14,13 +13,8 @@ pub enum Error {
     #[error("{0}")]
     Requirement(&'static str),
     /// A file of TLS cannot be used.
-    #[error("{}: {reason}", path.display())]
-    Tls {
-        /// Which.
-        path: PathBuf,
-        /// Why.
-        reason: String,
-    },
+    #[error(transparent)]
+    Tls(#[from] access::TlsError),
     /// An address cannot be listened on.
     #[error("cannot listen on {address} for {purpose}: {source}{}", advice(source))]
     Listen {

@@ -16,9 +16,9 @@ mod portmap;
 mod requirements;
 mod rpc;
 mod server;
-mod tls;
 
-pub use config::{Config, Limits, NFS_PORT, PORTMAP_PORT, PortmapMode, Require, TlsFiles};
+pub use access::TlsFiles;
+pub use config::{Config, Limits, NFS_PORT, PORTMAP_PORT, PortmapMode, Require};
 pub use error::Error;
 pub use metrics::{LATENCY_BUCKETS_MICROS, Metrics, ProcedureMetrics};
 pub use nfs3::{About, status_of};

@@ -5,11 +5,12 @@ mod bind;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use access::{TlsIdentity, TlsTerms};
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 use vfs::Vfs;
 
-use crate::config::{self, Config, PortmapMode};
+use crate::config::{self, Config, PortmapMode, Require};
 use crate::error::Error;
 use crate::metrics::Metrics;
 use crate::mount::{self, Mount, Mounts};
@@ -20,7 +21,6 @@ use crate::peer::Policies;
 use crate::portmap::{self, Families, Mapping, Portmap, PortmapStatus, Protocol, Registered, Registry};
 use crate::requirements::Requirements;
 use crate::rpc::{self, Admission, ConnectionReport, Engine, Programs, Service, Table, accept, serve_datagrams};
-use crate::tls::Identity;
 use bind::Sockets;
 
 /// What a running server can tell of itself.
@@ -54,6 +54,17 @@ pub struct Server {
     tasks: JoinSet<()>,
 }
 
+/// TLS 1.3 alone. The protocol name `sunrpc` (RFC 9289 §7.2) is offered and not required: Linux' `tlshd` sends none. Nothing is
+/// remembered from one connection for the next, so that every connection is judged by the files as they are now.
+fn tls_terms(require: Require) -> TlsTerms {
+    TlsTerms {
+        old_clients: false,
+        certificate_required: require == Require::Certificate,
+        protocols: vec![b"sunrpc".to_vec()],
+        resumption: false,
+    }
+}
+
 impl Server {
     /// Listens, registers, serves.
     ///
@@ -63,7 +74,7 @@ impl Server {
     pub async fn start(vfs: Vfs, config: Config) -> Result<Server, Error> {
         let requirements = Requirements::new(&vfs, &config)?;
         let tls = match &config.tls {
-            Some(files) => Some(Arc::new(Identity::load(files.clone(), config.require)?)),
+            Some(files) => Some(Arc::new(TlsIdentity::load(files.clone(), tls_terms(config.require))?)),
             None => None,
         };
         let nfs = bind::streams(&config.listen, "NFS")?;

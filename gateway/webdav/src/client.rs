@@ -70,8 +70,19 @@ impl ClientClass {
     pub(crate) fn profile(self) -> Profile {
         match self {
             ClientClass::MiniRedir => Profile::Windows,
+            ClientClass::WebDavFs => Profile::Mac,
             _ => Profile::Posix,
         }
+    }
+
+    /// What it opens may be run by the workstation, or was opened by nobody but the workstation (D25).
+    pub(crate) fn opens_by_itself(self) -> bool {
+        matches!(self, ClientClass::MiniRedir | ClientClass::WebDavFs)
+    }
+
+    /// Opens whatever it shows, to draw a preview of it (D39).
+    pub(crate) fn opens_in_bursts(self) -> bool {
+        matches!(self, ClientClass::MiniRedir | ClientClass::WebDavFs | ClientClass::Gvfs)
     }
 
     /// Probes for file names of its own all the time (D12).

@@ -6,7 +6,28 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use access::TlsFiles;
 use vfs::Principal;
+
+/// What opening a file that was never collected does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Opening {
+    /// It collects the file.
+    #[default]
+    Collects,
+    /// It is refused: files are collected where somebody asks for it (the browser's button, `?collect`, `raptorgate collect`).
+    Manual,
+}
+
+/// What becomes of programs, scripts, shortcuts and documents with macros that Windows or macOS open through a drive (D25).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Samples {
+    /// They are refused: the browser and `?as=zip` have them, packed.
+    #[default]
+    Packed,
+    /// They are served as any other file.
+    Raw,
+}
 
 /// User name and password of Basic authentication.
 #[derive(Clone, PartialEq, Eq)]
@@ -52,8 +73,18 @@ pub struct Config {
     /// Mark files that were not collected as offline in `Win32FileAttributes` (docs/webdav-clients.md §3.3).
     pub offline_attribute: bool,
     /// The largest PROPFIND answer for the Windows client, in bytes; it reports a meaningless error for more than its own limit
-    /// (docs/webdav-clients.md §2.1). Larger ones are answered 507 (D21).
+    /// (docs/webdav-clients.md §2.1). Larger ones are answered 507 (D21), unless the client has the kit.
     pub windows_listing_limit: u64,
+    /// Every Windows client here has the kit (`deploy/clients/windows`), not only those that ask below `/raised`.
+    pub windows_limits_raised: bool,
+    /// What opening a file that was never collected does, for clients that are no browsers.
+    pub opening: Opening,
+    /// What becomes of samples that a drive opens.
+    pub samples: Samples,
+    /// Empty files at the roots of endpoints that keep macOS from indexing and drawing previews (docs/webdav-clients.md §3.4).
+    pub macos_markers: bool,
+    /// Our certificate: then every listener speaks TLS, and HTTP/2 to who knows it. The files are read again when they change.
+    pub tls: Option<TlsFiles>,
     /// Connections at the same time.
     pub max_connections: usize,
     /// Time in which a client must send a request's header, and in which an idle connection is closed.
@@ -82,6 +113,11 @@ impl Config {
             not_listed_marker: true,
             offline_attribute: false,
             windows_listing_limit: WINDOWS_DEFAULT_LISTING_LIMIT,
+            windows_limits_raised: false,
+            opening: Opening::default(),
+            samples: Samples::default(),
+            macos_markers: true,
+            tls: None,
             max_connections: 4096,
             header_timeout: Duration::from_secs(30),
             write_timeout: Duration::from_secs(120),
@@ -96,6 +132,7 @@ impl fmt::Debug for Config {
             .field("listen", &self.listen)
             .field("credentials", &self.credentials)
             .field("hosts", &self.hosts)
+            .field("tls", &self.tls)
             .field("control_socket", &self.control_socket)
             .finish_non_exhaustive()
     }

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::header::{ACCEPT, HeaderMap, HeaderName, USER_AGENT};
+use http::header::{ACCEPT, HOST, HeaderMap, HeaderName, USER_AGENT};
 use http::{Method, request};
 use tokio::time::Instant;
 use vfs::{Call, Protocol};
@@ -37,6 +37,8 @@ pub(crate) struct Exchange {
     pub path: RequestPath,
     /// Came over the control socket.
     pub local: bool,
+    /// Came through TLS.
+    pub secure: bool,
     config: Arc<Config>,
     started: Instant,
 }
@@ -47,12 +49,12 @@ impl Exchange {
         head: request::Parts,
         path: RequestPath,
         peer: Option<IpAddr>,
-        local: bool,
+        (local, secure): (bool, bool),
         config: Arc<Config>,
     ) -> Exchange {
         let agent = head.headers.get(USER_AGENT).and_then(|value| value.to_str().ok());
         let class = ClientClass::from_user_agent(agent);
-        Exchange { class, head, peer, path, local, config, started: Instant::now() }
+        Exchange { class, head, peer, path, local, secure, config, started: Instant::now() }
     }
 
     /// The method.
@@ -68,6 +70,17 @@ impl Exchange {
     /// A header as text, if it is there once or more and is text.
     pub(crate) fn header(&self, name: &HeaderName) -> Option<&str> {
         self.head.headers.get(name)?.to_str().ok()
+    }
+
+    /// How the client addresses this gateway: scheme and host, without a final slash. Only hosts that may be served come this far.
+    pub(crate) fn origin(&self) -> String {
+        let scheme = if self.secure { "https" } else { "http" };
+        format!("{scheme}://{}", self.header(&HOST).unwrap_or("localhost"))
+    }
+
+    /// The Windows client has the kit (`deploy/clients/windows`): its drive is mapped below `/raised`, or every one here has it.
+    pub(crate) fn has_raised_limits(&self) -> bool {
+        self.path.is_raised() || self.config.windows_limits_raised
     }
 
     /// The query string has this word: `?word`, `?word=…`, `…&word`.

@@ -2,12 +2,29 @@
 
 use vfs::{Freshness, Node, NodeKind, Vfs};
 
+use crate::client::ClientClass;
 use crate::exchange::Exchange;
 
 /// Whether the path is such a probe by such a client, and its directory was never listed, so that the answer is a local 404.
 /// Never starts a flow.
 pub(crate) async fn is_noise(vfs: &Vfs, exchange: &Exchange) -> bool {
     exchange.class.is_noisy() && exchange.path.name().is_some_and(is_probe) && !parent_is_listed(vfs, exchange).await
+}
+
+/// An empty file that keeps macOS from indexing a volume and drawing previews of it: at `/` and at the roots of endpoints, where no
+/// evidence is, reachable and not listed (docs/webdav-clients.md §3.4).
+pub(crate) fn is_macos_marker(exchange: &Exchange) -> bool {
+    const MARKERS: [&str; 3] = [".metadata_never_index", ".ql_disablethumbnails", ".ql_disablecache"];
+    let Some((name, parents)) = exchange.path.segments().split_last() else { return false };
+    let is_root = match parents {
+        [] | [_] => true,
+        [view, _] => view == "frozen" || view == "by-name",
+        _ => false,
+    };
+    exchange.config().macos_markers
+        && exchange.class == ClientClass::WebDavFs
+        && MARKERS.contains(&name.as_str())
+        && is_root
 }
 
 fn is_probe(name: &str) -> bool {

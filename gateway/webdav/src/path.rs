@@ -7,7 +7,11 @@ use std::fmt;
 pub(crate) struct RequestPath {
     segments: Vec<String>,
     slash: bool,
+    raised: bool,
 }
+
+/// The tree once more, for Windows clients with raised limits (`deploy/clients/windows`): who asks below it has the kit.
+pub(crate) const RAISED: &str = "raised";
 
 /// Why a path is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -44,7 +48,11 @@ impl RequestPath {
             }
             segments.push(segment);
         }
-        Ok(RequestPath { slash: raw.ends_with('/'), segments })
+        let raised = segments.first().is_some_and(|first| first == RAISED);
+        if raised {
+            segments.remove(0);
+        }
+        Ok(RequestPath { slash: raw.ends_with('/'), segments, raised })
     }
 
     /// A path from plain text, as the JSON API takes it: names are not percent-encoded.
@@ -59,7 +67,7 @@ impl RequestPath {
         if segments.len() > MAX_SEGMENTS {
             return Err(PathError::TooDeep);
         }
-        Ok(RequestPath { slash: text.ends_with('/'), segments })
+        Ok(RequestPath { slash: text.ends_with('/'), segments, raised: false })
     }
 
     /// The decoded segments.
@@ -81,19 +89,24 @@ impl RequestPath {
     pub(crate) fn parent(&self) -> RequestPath {
         let mut segments = self.segments.clone();
         segments.pop();
-        RequestPath { segments, slash: true }
+        RequestPath { segments, slash: true, raised: self.raised }
     }
 
     /// The path of a child.
     pub(crate) fn child(&self, name: &str) -> RequestPath {
         let mut segments = self.segments.clone();
         segments.push(name.to_owned());
-        RequestPath { segments, slash: false }
+        RequestPath { segments, slash: false, raised: self.raised }
     }
 
     /// The client wrote a final slash.
     pub(crate) fn has_final_slash(&self) -> bool {
         self.slash
+    }
+
+    /// The client asks below [`RAISED`].
+    pub(crate) fn is_raised(&self) -> bool {
+        self.raised
     }
 
     /// `/`.
@@ -105,6 +118,10 @@ impl RequestPath {
     pub(crate) fn directory_href(&self) -> String {
         let mut href = Vec::with_capacity(64);
         href.push(b'/');
+        if self.raised {
+            href.extend_from_slice(RAISED.as_bytes());
+            href.push(b'/');
+        }
         for segment in &self.segments {
             encode_into(&mut href, segment);
             href.push(b'/');
@@ -214,10 +231,21 @@ mod tests {
         assert_eq!(RequestPath::parse("/").unwrap().file_href(), "/");
     }
 
+    #[test]
+    fn what_is_asked_for_with_raised_limits_is_told_so_too() {
+        let path = RequestPath::parse("/raised/C.1/a").unwrap();
+        assert!(path.is_raised() && path.segments() == ["C.1", "a"]);
+        assert_eq!(path.parent().child("b").directory_href(), "/raised/C.1/b/");
+        let root = RequestPath::parse("/raised").unwrap();
+        assert_eq!((root.is_root(), root.directory_href()), (true, "/raised/".to_owned()));
+        let other = RequestPath::parse("/C.1/raised").unwrap();
+        assert!(!other.is_raised() && other.segments() == ["C.1", "raised"]);
+    }
+
     proptest! {
         #[test]
         fn an_encoded_path_decodes_to_the_same_names(names in proptest::collection::vec("[^/\0]{1,12}", 0..6)) {
-            prop_assume!(names.iter().all(|name| name != "." && name != ".."));
+            prop_assume!(names.iter().all(|name| name != "." && name != "..") && names.first().is_none_or(|name| name != RAISED));
             let mut path = RequestPath::parse("/").unwrap();
             for name in &names {
                 path = path.child(name);

@@ -2,32 +2,23 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::io::{AsyncRead, AsyncWrite};
+use access::{TlsError, TlsIdentity, TlsTerms};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
 use vfs::Vfs;
 
 use crate::config::Config;
-use crate::service::{Addresses, Connection, Service};
-use crate::stall::Stalling;
-use crate::unix;
+use crate::service::{Addresses, Service};
+use crate::{connection, unix};
 
 /// Time for answers under way when the service stops.
 const GRACE: Duration = Duration::from_secs(5);
 /// Time to wait when the operating system has no descriptor left.
 const EXHAUSTED: Duration = Duration::from_millis(200);
-/// Buffers of a connection: a header must fit.
-const BUFFER: usize = 64 * 1024;
-/// Headers of a request.
-const HEADERS: usize = 64;
 
 /// Why the service could not start.
 #[derive(Debug, thiserror::Error)]
@@ -40,6 +31,9 @@ pub enum Error {
         /// Why.
         source: io::Error,
     },
+    /// A file of TLS cannot be used.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     /// The control socket cannot be made.
     #[error("cannot make the control socket {path}: {source}")]
     Control {
@@ -64,6 +58,14 @@ impl Server {
     /// # Errors
     /// If an address or the control socket cannot be had; nothing is served then.
     pub async fn start(vfs: Vfs, config: Config) -> Result<Server, Error> {
+        let tls = match &config.tls {
+            Some(files) => Some(Arc::new(TlsIdentity::load(files.clone(), terms())?)),
+            None => None,
+        };
+        let exposed = config.listen.iter().find(|address| !address.ip().to_canonical().is_loopback());
+        if let (None, Some(_), Some(address)) = (&tls, &config.credentials, exposed) {
+            tracing::warn!(%address, "passwords and evidence travel unencrypted to this address: give it a certificate");
+        }
         let mut listeners = Vec::new();
         for address in &config.listen {
             let listener =
@@ -83,7 +85,7 @@ impl Server {
         let service = Arc::new(Service::new(vfs, config));
         let mut tasks = JoinSet::new();
         for listener in listeners {
-            tasks.spawn(accept(listener, service.clone(), slots.clone(), stopped.clone()));
+            tasks.spawn(accept(listener, (service.clone(), tls.clone()), slots.clone(), stopped.clone()));
         }
         if let Some(control) = control {
             tasks.spawn(control.serve(service, stopped));
@@ -103,13 +105,21 @@ impl Server {
     }
 }
 
+/// What answers at a listener, and with which certificate.
+type Front = (Arc<Service>, Option<Arc<TlsIdentity>>);
+
+/// Windows' client knows no TLS 1.3 before Windows 11, and every client comes back often.
+fn terms() -> TlsTerms {
+    TlsTerms {
+        old_clients: true,
+        certificate_required: false,
+        protocols: vec![b"h2".to_vec(), b"http/1.1".to_vec()],
+        resumption: true,
+    }
+}
+
 /// Serves a listener until the end.
-async fn accept(
-    listener: TcpListener,
-    service: Arc<Service>,
-    slots: Arc<Semaphore>,
-    mut stopped: watch::Receiver<bool>,
-) {
+async fn accept(listener: TcpListener, front: Front, slots: Arc<Semaphore>, mut stopped: watch::Receiver<bool>) {
     let mut connections = JoinSet::new();
     loop {
         let permit = tokio::select! {
@@ -119,7 +129,7 @@ async fn accept(
         let Ok(permit) = permit else { break };
         tokio::select! {
             accepted = listener.accept() => match accepted {
-                Ok((stream, peer)) => spawn(&mut connections, &service, stream, peer, permit, &stopped),
+                Ok((stream, peer)) => spawn(&mut connections, &front, stream, peer, permit, &stopped),
                 Err(error) => {
                     tracing::warn!(%error, "a connection could not be accepted");
                     tokio::time::sleep(EXHAUSTED).await;
@@ -135,7 +145,7 @@ async fn accept(
 
 fn spawn(
     connections: &mut JoinSet<()>,
-    service: &Arc<Service>,
+    (service, tls): &Front,
     stream: TcpStream,
     peer: SocketAddr,
     permit: OwnedSemaphorePermit,
@@ -144,11 +154,13 @@ fn spawn(
     // Without it, small answers wait for the peer's acknowledgement (docs/webdav-clients.md §4.4).
     let _ = stream.set_nodelay(true);
     let Ok(local) = stream.local_addr() else { return };
-    let connection =
-        Connection::new(Some(Addresses { peer: peer.ip().to_canonical(), local: local.ip().to_canonical() }));
-    let (service, stopped) = (service.clone(), stopped.clone());
+    let addresses = Addresses { peer: peer.ip().to_canonical(), local: local.ip().to_canonical() };
+    let (service, tls, stopped) = (service.clone(), tls.clone(), stopped.clone());
     connections.spawn(async move {
-        serve(service, stream, connection, stopped).await;
+        match tls {
+            Some(identity) => connection::serve_protected(service, stream, addresses, &identity, stopped).await,
+            None => connection::serve_plain(service, stream, addresses, stopped).await,
+        }
         drop(permit);
     });
 }
@@ -164,40 +176,4 @@ pub(crate) async fn finish(mut connections: JoinSet<()>) {
 pub(crate) async fn ended(stopped: &mut watch::Receiver<bool>) {
     // A sender that is gone means the same.
     let _ = stopped.wait_for(|stopped| *stopped).await;
-}
-
-/// Serves one connection.
-pub(crate) async fn serve<S>(
-    service: Arc<Service>,
-    stream: S,
-    connection: Connection,
-    mut stopped: watch::Receiver<bool>,
-) where
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-{
-    let stream = Stalling::new(stream, service.config.write_timeout);
-    let (settings, connection) = (service.config.clone(), Arc::new(connection));
-    let answer = service_fn(move |request| {
-        let (service, connection) = (service.clone(), connection.clone());
-        async move { Ok::<_, std::convert::Infallible>(service.answer(request, &connection).await) }
-    });
-    let mut builder = http1::Builder::new();
-    builder
-        .timer(TokioTimer::new())
-        .header_read_timeout(settings.header_timeout)
-        .max_headers(HEADERS)
-        .max_buf_size(BUFFER)
-        .half_close(false)
-        .keep_alive(true);
-    let mut served = pin!(builder.serve_connection(TokioIo::new(stream), answer));
-    let result = tokio::select! {
-        result = served.as_mut() => result,
-        () = ended(&mut stopped) => {
-            served.as_mut().graceful_shutdown();
-            served.await
-        }
-    };
-    if let Err(error) = result {
-        tracing::debug!(%error, "a connection ended early");
-    }
 }

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{AUTHORIZATION, CACHE_CONTROL, HOST, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::header::{AUTHORIZATION, CACHE_CONTROL, EXPECT, HOST, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
@@ -18,12 +18,15 @@ use crate::config::Config;
 use crate::content::conditional::Conditional;
 use crate::exchange::{Audience, Exchange};
 use crate::guard::{self, Authenticator, Verdict};
+use crate::opening::Openings;
 use crate::path::RequestPath;
 use crate::refusal::{Answer, Refusal};
-use crate::{api, content, fake_lock, noise, options, propfind, xml};
+use crate::{api, content, fake_lock, kit, noise, options, propfind, xml};
 
 /// Time in which a request's body must arrive.
 const BODY_TIMEOUT: Duration = Duration::from_secs(30);
+/// Bytes of a body that is refused and read all the same.
+const MAX_UNWANTED: usize = 64 * 1024;
 /// The first segment of what belongs to the gateway itself.
 pub(crate) const OWN: &str = "-";
 
@@ -34,6 +37,7 @@ pub(crate) struct Service {
     pub pages: Pages,
     authenticator: Option<Authenticator>,
     conditional: Conditional,
+    openings: Openings,
 }
 
 /// What is known of a connection.
@@ -41,6 +45,8 @@ pub(crate) struct Service {
 pub(crate) struct Connection {
     /// Its addresses; `None` for the control socket, whose peer was checked when it connected.
     pub addresses: Option<Addresses>,
+    /// It goes through TLS.
+    pub secure: bool,
     proved: AtomicBool,
 }
 
@@ -55,8 +61,8 @@ pub(crate) struct Addresses {
 
 impl Connection {
     /// A new connection.
-    pub(crate) fn new(addresses: Option<Addresses>) -> Connection {
-        Connection { addresses, proved: AtomicBool::new(false) }
+    pub(crate) fn new(addresses: Option<Addresses>, secure: bool) -> Connection {
+        Connection { addresses, secure, proved: AtomicBool::new(false) }
     }
 }
 
@@ -66,6 +72,7 @@ impl Service {
         Service {
             authenticator: config.credentials.as_ref().map(Authenticator::new),
             conditional: Conditional::new(vfs.clone()),
+            openings: Openings::default(),
             pages: Pages::new(),
             config: Arc::new(config),
             vfs,
@@ -74,14 +81,21 @@ impl Service {
 
     /// Answers one request.
     pub(crate) async fn answer(&self, request: Request<Incoming>, connection: &Connection) -> Response<Body> {
-        let (head, body) = request.into_parts();
+        let (mut head, body) = request.into_parts();
+        // HTTP/2 names the host elsewhere; for all that follows it is the same.
+        if !head.headers.contains_key(HOST)
+            && let Some(host) = head.uri.authority().and_then(|host| HeaderValue::try_from(host.as_str()).ok())
+        {
+            head.headers.insert(HOST, host);
+        }
         let (path, malformed) = match RequestPath::parse(head.uri.path()) {
             Ok(path) => (path, None),
             Err(_) if head.method == Method::OPTIONS && head.uri.path() == "*" => (RequestPath::default(), None),
             Err(error) => (RequestPath::default(), Some(error)),
         };
         let peer = connection.addresses.map(|addresses| addresses.peer);
-        let exchange = Exchange::new(head, path, peer, connection.addresses.is_none(), self.config.clone());
+        let way = (connection.addresses.is_none(), connection.secure);
+        let exchange = Exchange::new(head, path, peer, way, self.config.clone());
         let answer = match self.guard(&exchange, connection) {
             Err(response) => Ok(*response),
             Ok(()) => match malformed {
@@ -106,14 +120,12 @@ impl Service {
     fn guard(&self, exchange: &Exchange, connection: &Connection) -> Result<(), Box<Response<Body>>> {
         let refuse = |refusal: Refusal| Box::new(refusal.into_response(exchange));
         let Some(addresses) = connection.addresses else { return Ok(()) };
-        let mut hosts = exchange.headers().get_all(HOST).iter();
-        let host = match exchange.head.uri.authority() {
-            Some(authority) => Some(authority.as_str()),
-            None => hosts.next().and_then(|host| host.to_str().ok()),
-        };
-        if hosts.next().is_some()
-            || !host.is_some_and(|host| guard::host_is_allowed(host, Some(addresses.local), &self.config.hosts))
-        {
+        let host = exchange.header(&HOST);
+        let is_one = exchange.headers().get_all(HOST).iter().nth(1).is_none();
+        // A request may name its host twice, if it names the same one.
+        let is_same = exchange.head.uri.authority().is_none_or(|authority| Some(authority.as_str()) == host);
+        let is_ours = host.is_some_and(|host| guard::host_is_allowed(host, Some(addresses.local), &self.config.hosts));
+        if !is_one || !is_same || !is_ours {
             let message = "this gateway is not known under that host name; use the address it printed, or add the name to its configuration";
             return Err(refuse(Refusal::new(StatusCode::MISDIRECTED_REQUEST, message)));
         }
@@ -149,6 +161,12 @@ impl Service {
         if method == Method::OPTIONS {
             return Ok(options::answer());
         }
+        if let [own, connect, file] = exchange.path.segments()
+            && own == OWN
+            && connect == "connect"
+        {
+            return kit::answer(exchange, file);
+        }
         if exchange.path.segments().first().is_some_and(|first| first == OWN) {
             return api::answer(self, exchange, body).await;
         }
@@ -167,7 +185,13 @@ impl Service {
                 let body = read_body(body, xml::MAX_BYTES).await?;
                 fake_lock::proppatch(&self.vfs, exchange, &body).await
             }
-            "PUT" | "DELETE" | "MKCOL" | "MOVE" | "COPY" | "PATCH" => Err(Refusal::forbidden(fake_lock::READ_ONLY)),
+            "PUT" | "DELETE" | "MKCOL" | "MOVE" | "COPY" | "PATCH" => {
+                // A body that is left unread would cost the connection. Who waits for `100 Continue` has not sent it.
+                if !exchange.headers().contains_key(EXPECT) {
+                    let _unwanted = read_body(body, MAX_UNWANTED).await;
+                }
+                Err(Refusal::forbidden(fake_lock::READ_ONLY))
+            }
             _ => Err(Refusal {
                 allow: Some(options::ALLOWED),
                 ..Refusal::new(StatusCode::METHOD_NOT_ALLOWED, "this method is not served")
@@ -176,7 +200,7 @@ impl Service {
     }
 
     async fn get(&self, exchange: &Exchange) -> Answer {
-        if propfind::is_marker(exchange) {
+        if propfind::is_marker(exchange) || noise::is_macos_marker(exchange) {
             return Ok(content::empty_file(exchange));
         }
         if noise::is_noise(&self.vfs, exchange).await {
@@ -195,6 +219,13 @@ impl Service {
         // Never by `Accept`: many clients accept JSON without wanting anything but the file.
         if exchange.asks("json") {
             return api::provenance_of(self, exchange, &found).await;
+        }
+        let packed = exchange.query("as") == Some("zip");
+        if exchange.method() == Method::GET {
+            self.openings.judge(&self.vfs, exchange, &found, packed).await?;
+        }
+        if packed {
+            return content::zipped(&self.vfs, exchange, found).await;
         }
         content::answer(&self.vfs, &self.conditional, exchange, found).await
     }

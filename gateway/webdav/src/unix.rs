@@ -10,7 +10,8 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use crate::server::{ended, finish, serve};
+use crate::connection::serve;
+use crate::server::{ended, finish};
 use crate::service::{Connection, Service};
 
 /// Connections at the same time.
@@ -54,7 +55,7 @@ impl Control {
             while connections.try_join_next().is_some() {}
             match accepted {
                 Ok((stream, _)) if self.is_owner(&stream) && connections.len() < CONNECTIONS => {
-                    connections.spawn(serve(service.clone(), stream, Connection::new(None), stopped.clone()));
+                    connections.spawn(serve(service.clone(), stream, Connection::new(None, false), stopped.clone()));
                 }
                 Ok(_) => tracing::warn!("a stranger was turned away from the control socket"),
                 Err(error) => {

@@ -88,7 +88,8 @@ fn reach(status: &Value) -> anyhow::Result<Reach> {
         bail!("the gateway does not say where it serves NFS: is it another version?");
     }
     let portmapped = status["portmapped"].as_bool() == Some(true);
-    Ok(Reach { nfs, portmapped, xprtsec: None, webdav: Vec::new(), credentials: None })
+    let webdav = Vec::new();
+    Ok(Reach { nfs, portmapped, xprtsec: None, webdav, webdav_tls: false, name: None, credentials: None })
 }
 
 /// What the gateway demands for this endpoint.

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use access::TlsIdentity;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -15,7 +16,6 @@ use super::table::{Slot, Table};
 use super::{connection, upgrade};
 use crate::config::Limits;
 use crate::peer::Policies;
-use crate::tls::Identity;
 
 /// What all sockets share.
 pub(crate) struct Engine {
@@ -24,7 +24,7 @@ pub(crate) struct Engine {
     pub limits: Limits,
     pub policies: Policies,
     /// Who we are where TLS is done.
-    pub tls: Option<Arc<Identity>>,
+    pub tls: Option<Arc<TlsIdentity>>,
 }
 
 /// How long to wait when the machine is out of descriptors or memory.

@@ -12,7 +12,6 @@ use vfs::Principal;
 use super::listener::{Engine, stopped};
 use super::peer::Peer;
 use super::table::Slot;
-use crate::tls;
 
 /// Does the handshake, and says who is at the other end now. `None`: it was refused, which the log tells in one line.
 pub(super) async fn shake_hands(
@@ -50,7 +49,7 @@ async fn handshake(stream: TcpStream, engine: &Engine) -> io::Result<(TlsStream<
     let certified = match shown {
         None => None,
         Some(certificate) => {
-            let principal = tls::named_by(certificate);
+            let principal = access::named_by(certificate);
             Some(principal.ok_or_else(|| io::Error::other("the client's certificate has no name for the ledger"))?)
         }
     };

@@ -24,10 +24,9 @@ const LOOK_ALIKES: [(char, char); 11] = [
 const POSIX_PAIRS: usize = 2;
 const TRAILING: [(char, char); 2] = [('.', '．'), (' ', '␠')];
 /// Names of devices that Windows knows in every directory, with or without extension.
-const DEVICES: [&str; 22] = [
-    "CON", "PRN", "AUX", "NUL", "COM1", "COM2", "COM3", "COM4", "COM5", "COM6", "COM7", "COM8", "COM9", "LPT1", "LPT2",
-    "LPT3", "LPT4", "LPT5", "LPT6", "LPT7", "LPT8", "LPT9",
-];
+const DEVICES: [&str; 6] = ["CON", "PRN", "AUX", "NUL", "CONIN$", "CONOUT$"];
+/// And these with a digit behind, for which Windows takes superscript ones too.
+const NUMBERED_DEVICES: [&str; 2] = ["COM", "LPT"];
 
 pub(super) fn spell(profile: Profile, component: &str) -> Cow<'_, str> {
     if needs_nothing(profile, component) {
@@ -74,14 +73,14 @@ fn read_plain(profile: Profile, spelled: &str) -> String {
 
 fn pairs(profile: Profile) -> &'static [(char, char)] {
     match profile {
-        Profile::Posix => &LOOK_ALIKES[..POSIX_PAIRS],
+        Profile::Posix | Profile::Mac => &LOOK_ALIKES[..POSIX_PAIRS],
         Profile::Windows => &LOOK_ALIKES,
     }
 }
 
 fn needs_nothing(profile: Profile, component: &str) -> bool {
     match profile {
-        Profile::Posix => {
+        Profile::Posix | Profile::Mac => {
             // Without an early end, so that it runs over many bytes at once.
             let is_plain = |plain, byte| plain & (byte != b'/') & (byte != 0) & (byte < 0xe2);
             component.bytes().fold(true, is_plain)
@@ -136,7 +135,13 @@ fn is_special(profile: Profile, character: char) -> bool {
 
 fn is_device(name: &str) -> bool {
     let stem = name.split('.').next().unwrap_or(name).trim_end_matches(' ');
-    DEVICES.iter().any(|device| stem.eq_ignore_ascii_case(device))
+    let is_numbered = |device: &&str| {
+        let (Some(start), Some(rest)) = (stem.get(..device.len()), stem.get(device.len()..)) else { return false };
+        let mut digits = rest.chars();
+        start.eq_ignore_ascii_case(device)
+            && matches!((digits.next(), digits.next()), (Some('0'..='9' | '¹' | '²' | '³'), None))
+    };
+    DEVICES.iter().any(|device| stem.eq_ignore_ascii_case(device)) || NUMBERED_DEVICES.iter().any(is_numbered)
 }
 
 #[cfg(test)]
@@ -150,7 +155,12 @@ mod tests {
         assert_eq!(spell(Profile::Posix, r#"C:\x "y" "#), r#"C:\x "y" "#);
         assert_eq!(spell(Profile::Windows, "file.txt:stream"), "file.txt：stream");
         assert_eq!(spell(Profile::Windows, "dot."), "dot．");
-        assert_eq!(spell(Profile::Windows, "con.txt"), "‛con.txt");
+        for device in ["con.txt", "NUL", "Com1.tar.gz", "lpt³", "CONIN$", "aux .c"] {
+            assert_eq!(spell(Profile::Windows, device), format!("‛{device}"));
+        }
+        for plain in ["console", "com", "com10", "comö", "lpt", "nul_"] {
+            assert_eq!(spell(Profile::Windows, plain), plain);
+        }
         assert_eq!(spell(Profile::Posix, "a／b"), "a‛／b");
     }
 
@@ -186,7 +196,7 @@ mod tests {
     proptest! {
         #[test]
         fn reading_a_spelling_gives_the_component_back(name in names()) {
-            for profile in [Profile::Posix, Profile::Windows] {
+            for profile in [Profile::Posix, Profile::Windows, Profile::Mac] {
                 let spelled = spell(profile, &name).into_owned();
                 let read = read(profile, &spelled).into_owned();
                 prop_assert_eq!(&read, &name, "{:?} spelled {:?}", profile, spelled);

@@ -14,7 +14,10 @@ pub enum Profile {
     #[default]
     Posix,
     /// What Windows refuses in names too: `< > : " \ | ? *`, control characters, trailing dots and spaces, reserved devices.
+    /// It ignores case, so names that differ in nothing else are told apart ([`crate::snapshot::Snapshot::spelled`]).
     Windows,
+    /// As [`Profile::Posix`], but the client asks for every name with its accents taken apart (NFD), however it was listed.
+    Mac,
 }
 
 impl Profile {

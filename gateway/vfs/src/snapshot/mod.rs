@@ -7,6 +7,7 @@
 mod codec;
 mod rows;
 mod seal;
+mod twins;
 
 pub use codec::DecodeError;
 pub use rows::{EntryFields, Row, Rows, Times};

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::sync::OnceLock;
 
 use super::rows::{Row, Rows};
+use super::twins::Twins;
 use crate::name::Profile;
 use crate::node::{Identity, Keys};
 
@@ -20,6 +21,8 @@ pub struct Snapshot {
     aliases: HashMap<Box<str>, u32>,
     /// Lower-case names of directories that ignore case, made at the first look-up that needs them.
     folded: OnceLock<HashMap<Box<str>, u32>>,
+    /// Names that some client cannot tell from another one here.
+    pub(super) twins: Twins,
 }
 
 const FREE: u32 = u32::MAX;
@@ -38,6 +41,7 @@ impl Snapshot {
             index: vec![FREE; slots],
             aliases: HashMap::new(),
             folded: OnceLock::new(),
+            twins: Twins::default(),
             rows,
             parent,
         };
@@ -124,9 +128,10 @@ impl Snapshot {
     }
 
     /// The name of an entry as a client of `profile` sees it. Names longer than 255 bytes would make the Linux client
-    /// refuse the whole listing (it takes 255), so they are cut and end in `~` and 16 hex digits of the identity.
+    /// refuse the whole listing (it takes 255), so they are cut and end in `~` and 16 hex digits of the identity. What the client
+    /// could not tell from another entry is marked by its identity, too ([`Snapshot::marked`]).
     pub fn spelled<'a>(&self, entry: &Entry<'a>, profile: Profile) -> Cow<'a, str> {
-        let spelled = profile.spell(entry.row.shown());
+        let spelled = self.marked(profile.spell(entry.row.shown()), entry, profile);
         if spelled.len() <= NAME_MAX {
             return spelled;
         }
@@ -144,9 +149,8 @@ impl Snapshot {
         }
         let (_, digits) = name.rsplit_once('~').filter(|(_, digits)| digits.len() == 16)?;
         let high = u64::from_str_radix(digits, 16).ok()?;
-        self.entries().find(|entry| {
-            entry.identity.0 >> 64 == u128::from(high) && entry.row.shown().len() + SHORTENED_TAIL > NAME_MAX
-        })
+        let ordinal = self.identities.iter().position(|identity| identity.0 >> 64 == u128::from(high))?;
+        self.entry(u32::try_from(ordinal).ok()?)
     }
 
     /// All entries in the job's order.
@@ -207,7 +211,7 @@ fn slot_of(identity: Identity) -> usize {
 }
 
 /// Case folding that is close to what NTFS does: simple upper-case mapping, character by character.
-fn fold(name: &str) -> Box<str> {
+pub(super) fn fold(name: &str) -> Box<str> {
     if name.is_ascii() {
         return name.to_ascii_lowercase().into_boxed_str();
     }
@@ -236,7 +240,7 @@ pub struct Entry<'a> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::attributes::FileType;
     use crate::snapshot::{EntryFields, Times};
@@ -258,7 +262,7 @@ mod tests {
         }
     }
 
-    fn sealed(names: &[&str]) -> (Snapshot, Keys) {
+    pub(crate) fn sealed(names: &[&str]) -> (Snapshot, Keys) {
         let keys = Keys::new(&[1; 32]);
         let mut rows = Rows::new();
         for name in names {
@@ -302,10 +306,12 @@ mod tests {
     fn names_too_long_for_the_client_are_cut_and_found_again() {
         let long = "ö".repeat(200);
         let other = format!("{long}x");
-        let (snapshot, _) = sealed(&[&long, &other, "short"]);
+        let wide = ":".repeat(100); // three bytes each, as Windows sees them
+        let (snapshot, _) = sealed(&[&long, &other, &wide, "short"]);
         let mut seen = std::collections::HashSet::new();
-        for entry in snapshot.entries().take(2) {
-            let spelled = snapshot.spelled(&entry, Profile::Posix).into_owned();
+        for entry in snapshot.entries().take(3) {
+            let profile = if entry.ordinal == 2 { Profile::Windows } else { Profile::Posix };
+            let spelled = snapshot.spelled(&entry, profile).into_owned();
             assert!(spelled.len() <= NAME_MAX && seen.insert(spelled.clone()));
             assert_eq!(snapshot.by_shortened_name(&spelled).unwrap().ordinal, entry.ordinal);
         }

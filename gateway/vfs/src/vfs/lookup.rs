@@ -7,6 +7,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::flight::RETRY_AFTER;
 use crate::freshness::Visit;
 use crate::meta::META;
+use crate::name::Profile;
 use crate::node::{FROZEN, Identity, Node, NodeKind};
 use crate::path::MAX_COMPONENT_BYTES;
 use crate::planner::Wish;
@@ -167,6 +168,13 @@ impl Inner {
         call: &Call,
     ) -> Option<Entry<'a>> {
         let component = call.profile.read(name);
+        if let Some(twin) = snapshot.by_marked_name(&component, call.profile) {
+            return Some(twin);
+        }
+        // The exact name may be that of another entry than the one which this client means.
+        if call.profile == Profile::Mac && !component.is_ascii() {
+            return snapshot.by_composed_name(&component).or_else(|| snapshot.by_shortened_name(name));
+        }
         snapshot
             .by_name(&component, &self.keys)
             .or_else(|| if component == name { None } else { snapshot.by_name(name, &self.keys) })

@@ -26,7 +26,7 @@ use crate::error::Result;
 use crate::freshness::Freshness;
 use crate::listing::Listing;
 use crate::node::{HANDLE_BYTES, Keys, Node};
-use crate::principal::{Admission, Call, Recorder};
+use crate::principal::{Admission, Call, Event, Recorder};
 use crate::settings::Settings;
 use crate::store::{Store, Usage};
 use crate::timestamp::Timestamp;
@@ -296,6 +296,18 @@ impl Vfs {
     /// See D19.
     pub async fn read(&self, file: &Node, offset: u64, length: u32, call: &Call) -> Result<Data> {
         self.inner.read(file, offset, length, &file.of(call)).await.map(|data| data.seen_from(file))
+    }
+
+    /// Writes a refusal by a front end into the ledger.
+    pub fn record_refusal(&self, node: &Node, path: &str, call: &Call, reason: &str) {
+        let Ok(endpoint) = self.inner.endpoint_of(node.export) else { return };
+        self.inner.recorder.record(Event::Refused {
+            at: self.inner.clock.now(),
+            principal: call.principal.name().into(),
+            endpoint: endpoint.endpoint().id.client_id.clone(),
+            path: path.into(),
+            reason: reason.into(),
+        });
     }
 
     /// The target of a link as it is safe to serve (D1).

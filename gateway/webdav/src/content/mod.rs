@@ -1,14 +1,16 @@
-//! GET and HEAD of what has content: whole or one range by ourselves, everything else through `conditional` (D36).
+//! GET and HEAD of what has content: whole or in ranges by ourselves, conditional ones through `conditional` (D36).
 
 pub(crate) mod conditional;
+mod multipart;
 mod range;
 mod send;
+mod zip;
 
 use bytes::Bytes;
 use http::header::{
-    ACCEPT_RANGES, CONTENT_DISPOSITION, CONTENT_RANGE, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, HeaderMap,
-    HeaderName, HeaderValue, IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, IF_UNMODIFIED_SINCE, LAST_MODIFIED,
-    RANGE, X_CONTENT_TYPE_OPTIONS,
+    ACCEPT_RANGES, CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_RANGE, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG,
+    HeaderMap, HeaderName, HeaderValue, IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, IF_UNMODIFIED_SINCE,
+    LAST_MODIFIED, RANGE, X_CONTENT_TYPE_OPTIONS,
 };
 use http::{Method, Request, Response, StatusCode};
 use http_body_util::Full;
@@ -24,6 +26,7 @@ use crate::path::encode;
 use crate::propfind::encode::content_type;
 use crate::refusal::{Answer, Refusal};
 use conditional::{Conditional, Target};
+use multipart::Parts;
 use range::Asked;
 use send::{PIECE, Rest, read};
 
@@ -34,7 +37,7 @@ const CONDITIONS: [HeaderName; 5] = [IF_MATCH, IF_NONE_MATCH, IF_MODIFIED_SINCE,
 pub(crate) async fn answer(vfs: &Vfs, conditional: &Conditional, exchange: &Exchange, found: Found) -> Answer {
     let refused = |error: vfs::Error| Refusal::from_error(&error, exchange.class);
     let asked = range::parse(exchange.header(&RANGE));
-    let is_conditional = CONDITIONS.iter().any(|name| exchange.headers().contains_key(name)) || asked == Asked::Several;
+    let is_conditional = CONDITIONS.iter().any(|name| exchange.headers().contains_key(name));
     let mut call = exchange.call();
     match found.node.kind {
         NodeKind::Link => {
@@ -54,21 +57,26 @@ pub(crate) async fn answer(vfs: &Vfs, conditional: &Conditional, exchange: &Exch
             Ok(whole_head(exchange, &found, found.attributes.size.unwrap_or(0)))
         }
         _ => {
-            let start = match asked {
-                Asked::One(range::Range::From { first, .. }) if !is_conditional => first,
-                Asked::One(range) if !is_conditional => {
+            let start = match &asked {
+                _ if is_conditional => 0,
+                Asked::Whole => 0,
+                Asked::One(range::Range::From { first, .. }) => *first,
+                Asked::One(range) => {
                     found.attributes.size.and_then(|size| range.within(size)).map_or(0, |(first, _)| first)
                 }
-                _ => 0,
+                Asked::Several(ranges) => {
+                    let parts = found.attributes.size.map(|size| range::together(ranges, size)).unwrap_or_default();
+                    parts.first().map_or(0, |(first, _)| *first)
+                }
             };
-            call.reads = match asked {
+            call.reads = match &asked {
                 // rclone asks for all and hangs up when it has enough.
                 Asked::Whole if exchange.class != ClientClass::Rclone => Reads::Whole,
                 Asked::One(range) => {
                     let part = found.attributes.size.and_then(|size| range.within(size));
                     part.map_or(Reads::Parts, |(first, count)| Reads::UpTo(first + count))
                 }
-                Asked::Whole | Asked::Several => Reads::Parts,
+                Asked::Whole | Asked::Several(_) => Reads::Parts,
             };
             let length = if is_conditional { 1 } else { PIECE };
             let first = read(vfs, &found.node, start, length, &call).await.map_err(refused)?;
@@ -103,12 +111,15 @@ async fn file(
             ));
         }
     };
-    let (offset, count, status) = match asked {
-        Asked::One(range) => match range.within(length) {
-            Some((offset, count)) => (offset, count, StatusCode::PARTIAL_CONTENT),
-            None => return Ok(unsatisfiable(exchange, length)),
-        },
-        Asked::Whole | Asked::Several => (0, length, StatusCode::OK),
+    let parts = match &asked {
+        Asked::One(range) => range.within(length).into_iter().collect(),
+        Asked::Several(ranges) => range::together(ranges, length),
+        Asked::Whole => Vec::new(),
+    };
+    let (offset, count, status) = match parts.first() {
+        Some((offset, count)) => (*offset, *count, StatusCode::PARTIAL_CONTENT),
+        None if asked == Asked::Whole => (0, length, StatusCode::OK),
+        None => return Ok(unsatisfiable(exchange, length)),
     };
     let first = if offset == start {
         first
@@ -122,18 +133,69 @@ async fn file(
     if first.attributes.size != attributes.size {
         return Err(Refusal::new(StatusCode::CONFLICT, "the file changed while it was being opened; ask again"));
     }
-    let body = if exchange.method() == Method::HEAD {
-        head_of(count)
-    } else {
-        Rest::new(vfs.clone(), found.node, call, &attributes, offset, count, first).body()
-    };
-    let mut response = Response::new(body);
+    let rest = Rest::new(vfs.clone(), found.node, call, &attributes, offset, count, first);
+    let mut response = Response::new(Body::empty());
     *response.status_mut() = status;
     describe(response.headers_mut(), exchange, &found);
+    if parts.len() > 1 {
+        let name = exchange.path.name().unwrap_or("content");
+        let parts = Parts::new(content_type(&found.node, name), length, &parts, rest).map_err(no_randomness)?;
+        if let Ok(media) = HeaderValue::try_from(parts.media()) {
+            response.headers_mut().insert(CONTENT_TYPE, media);
+        }
+        *response.body_mut() = parts.body();
+        return Ok(response);
+    }
+    *response.body_mut() = if exchange.method() == Method::HEAD { head_of(count) } else { rest.body() };
     if status == StatusCode::PARTIAL_CONTENT {
         content_range(response.headers_mut(), &format!("bytes {offset}-{}/{length}", offset + count - 1));
     }
     Ok(response)
+}
+
+/// The file in an encrypted archive, so that no virus scanner and no double click comes between (D25).
+pub(crate) async fn zipped(vfs: &Vfs, exchange: &Exchange, found: Found) -> Answer {
+    let refused = |error: vfs::Error| Refusal::from_error(&error, exchange.class);
+    if !matches!(found.node.kind, NodeKind::File | NodeKind::Meta) {
+        return Err(Refusal::bad_request("only a file can be packed (`?as=zip`)"));
+    }
+    let name = exchange.path.name().unwrap_or("content");
+    let mut response = Response::new(Body::empty());
+    let mut found = found;
+    let body = match found.attributes.size {
+        Some(size) if exchange.method() == Method::HEAD => head_of(zip::length(name, size)),
+        _ => {
+            let mut call = exchange.call();
+            call.reads = Reads::Whole;
+            let first = read(vfs, &found.node, 0, PIECE, &call).await.map_err(refused)?;
+            call.hold = exchange.config().hold;
+            found.attributes = first.attributes;
+            let size = match first.attributes.size {
+                Some(size) => size,
+                None if first.eof => first.len() as u64,
+                None => return Err(Refusal::new(StatusCode::BAD_GATEWAY, "the size of this file is not known")),
+            };
+            let rest = Rest::new(vfs.clone(), found.node, call, &found.attributes, 0, size, first);
+            zip::body(name, found.attributes.modified, rest).map_err(no_randomness)?
+        }
+    };
+    describe(response.headers_mut(), exchange, &found);
+    let headers = response.headers_mut();
+    for name in [ETAG, LAST_MODIFIED, ACCEPT_RANGES] {
+        headers.remove(name);
+    }
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/zip"));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    if let Ok(value) = HeaderValue::try_from(format!("attachment; filename*=UTF-8''{}.zip", encode(name))) {
+        headers.insert(CONTENT_DISPOSITION, value);
+    }
+    *response.body_mut() = body;
+    Ok(response)
+}
+
+#[allow(clippy::needless_pass_by_value)] // for `map_err`
+fn no_randomness(error: std::io::Error) -> Refusal {
+    Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, format!("this machine has no random numbers: {error}"))
 }
 
 async fn link(
@@ -145,7 +207,7 @@ async fn link(
     is_conditional: bool,
     asked: Asked,
 ) -> Answer {
-    if is_conditional || asked != Asked::Whole {
+    if is_conditional || matches!(asked, Asked::One(_)) {
         let target = Target { node: found.node, attributes: found.attributes, link: Some(target), call };
         return Ok(through_conditional(conditional, exchange, target).await);
     }
@@ -153,6 +215,17 @@ async fn link(
     let mut response = Response::new(body);
     describe(response.headers_mut(), exchange, &found);
     Ok(response)
+}
+
+/// The first bytes of a file, which collects it if need be.
+pub(crate) async fn read_start(vfs: &Vfs, exchange: &Exchange, file: &vfs::Node) -> Result<Bytes, Refusal> {
+    let mut call = exchange.call();
+    if !exchange.headers().contains_key(RANGE) {
+        call.reads = Reads::Whole;
+    }
+    let data = read(vfs, file, 0, PIECE, &call).await;
+    let data = data.map_err(|error| Refusal::from_error(&error, exchange.class))?;
+    Ok(data.segments.into_iter().next().unwrap_or_default())
 }
 
 /// An empty file that is answered without the model (D37).
@@ -191,19 +264,14 @@ async fn through_conditional(conditional: &Conditional, exchange: &Exchange, tar
             request.headers_mut().append(name, value.clone());
         }
     }
-    if range::parse(exchange.header(&RANGE)) == Asked::Whole {
+    // Several ranges may be ignored (RFC 9110 §14.2); with a condition they are.
+    if !matches!(range::parse(exchange.header(&RANGE)), Asked::One(_)) {
         request.headers_mut().remove(RANGE);
     }
     let found = Found { node: target.node, attributes: target.attributes };
     let principal = exchange.config().principal.name().to_owned();
     let mut response = conditional.answer(request, &principal, target).await;
-    let headers = response.headers_mut();
-    let multipart = headers.get(CONTENT_TYPE).is_some_and(|value| value.as_bytes().starts_with(b"multipart/"));
-    let kept = multipart.then(|| headers.get(CONTENT_TYPE).cloned()).flatten();
-    describe(headers, exchange, &found);
-    if let Some(kept) = kept {
-        headers.insert(CONTENT_TYPE, kept);
-    }
+    describe(response.headers_mut(), exchange, &found);
     response
 }
 

@@ -1,14 +1,14 @@
 //! The `Range` header (RFC 9110 §14.2).
 
 /// What a Range header asks for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Asked {
     /// Everything: no header, or one that may be ignored (another unit, malformed, abusive).
     Whole,
     /// One range, not yet compared with the length.
     One(Range),
-    /// Several ranges.
-    Several,
+    /// Several ranges, not yet compared with the length.
+    Several(Vec<Range>),
 }
 
 /// One range as it is written.
@@ -27,6 +27,8 @@ pub(crate) enum Range {
 
 /// Ranges at most: `bytes=0-,0-,…` would send a file a thousand times (docs/webdav-clients.md §1.4).
 const MAX_RANGES: usize = 16;
+/// Bytes between two parts of an answer, about.
+const GAP: u64 = 128;
 
 /// Reads a header.
 pub(crate) fn parse(header: Option<&str>) -> Asked {
@@ -41,27 +43,25 @@ pub(crate) fn parse(header: Option<&str>) -> Asked {
     match parsed.as_slice() {
         [] => Asked::Whole,
         [one] => Asked::One(*one),
-        several if overlap(several) => Asked::Whole,
-        _ => Asked::Several,
+        _ => Asked::Several(parsed),
     }
 }
 
-/// Ranges that overlap, or that are not in order, are ignored: together they may be many times the file.
-fn overlap(ranges: &[Range]) -> bool {
-    let mut end: Option<u64> = None;
-    for (index, range) in ranges.iter().enumerate() {
-        let is_last = index + 1 == ranges.len();
-        match *range {
-            Range::From { first, last } if end.is_none_or(|end| first > end) => match last {
-                Some(last) => end = Some(last),
-                None if is_last => {}
-                None => return true,
-            },
-            Range::Last(_) if is_last => {}
-            _ => return true,
+/// Offset and number of bytes of several ranges in a content of `length` bytes: in order, and together wherever they overlap or are
+/// closer to each other than the words between them would be long. So they are never more than the content.
+pub(crate) fn together(ranges: &[Range], length: u64) -> Vec<(u64, u64)> {
+    let mut found: Vec<(u64, u64)> = ranges.iter().filter_map(|range| range.within(length)).collect();
+    found.sort_unstable();
+    let mut together: Vec<(u64, u64)> = Vec::with_capacity(found.len());
+    for (offset, count) in found {
+        match together.last_mut() {
+            Some((start, before)) if offset <= *start + *before + GAP => {
+                *before = (offset + count - *start).max(*before);
+            }
+            _ => together.push((offset, count)),
         }
     }
-    false
+    together
 }
 
 fn parse_one(text: &str) -> Option<Range> {
@@ -112,16 +112,27 @@ mod tests {
             "items=0-1",
             "bytes=0-1,",
             "bytes=+1-2",
-            "bytes=0-, 0-",
-            "bytes=0-5,3-9",
-            "bytes=5-9,0-1",
             "bytes=99999999999999999999-",
         ] {
             assert_eq!(parse(Some(header)), Asked::Whole, "{header}");
         }
         assert_eq!(parse(Some(&format!("bytes={}0-", "0-,".repeat(1_000)))), Asked::Whole);
         assert_eq!(parse(None), Asked::Whole);
-        assert_eq!(parse(Some("bytes=0-1,5-9, -3")), Asked::Several);
+        let Asked::Several(ranges) = parse(Some("bytes=0-1,500-509, -3")) else { panic!("three ranges") };
+        assert_eq!(together(&ranges, 10_000), [(0, 2), (500, 10), (9_997, 3)]);
+        assert_eq!(together(&ranges, 501), [(0, 2), (498, 3)]);
+        assert_eq!(together(&ranges, 0), []);
+    }
+
+    #[test]
+    fn ranges_that_touch_each_other_become_one() {
+        let together_of = |header: &str| match parse(Some(header)) {
+            Asked::Several(ranges) => together(&ranges, 1_000),
+            other => panic!("{header}: {other:?}"),
+        };
+        assert_eq!(together_of("bytes=0-, 0-"), [(0, 1_000)]);
+        assert_eq!(together_of("bytes=300-400,0-9,350-500,5-6"), [(0, 10), (300, 201)]);
+        assert_eq!(together_of("bytes=0-9,20-29"), [(0, 30)]);
     }
 
     #[test]
@@ -148,6 +159,22 @@ mod tests {
                 && let Some((offset, count)) = range.within(length)
             {
                 prop_assert!(count > 0 && offset.checked_add(count).unwrap() <= length);
+            }
+        }
+
+        #[test]
+        fn several_ranges_are_never_more_than_the_content(header in "bytes=([0-9]{0,3}-[0-9]{0,3},){1,15}0-1", length in 0..2_000_u64) {
+            if let Asked::Several(ranges) = parse(Some(&header)) {
+                let together = together(&ranges, length);
+                let mut end = 0;
+                for (offset, count) in &together {
+                    prop_assert!(*count > 0 && *offset >= end);
+                    end = offset + count;
+                }
+                prop_assert!(end <= length);
+                for range in ranges.iter().filter_map(|range| range.within(length)) {
+                    prop_assert!(together.iter().any(|(offset, count)| *offset <= range.0 && range.0 + range.1 <= offset + count));
+                }
             }
         }
     }

@@ -40,9 +40,23 @@ impl Rest {
         rest
     }
 
+    /// Bytes that were not sent yet.
+    pub(crate) fn unsent(&self) -> u64 {
+        self.remaining + self.ready.iter().map(|piece| piece.len() as u64).sum::<u64>()
+    }
+
+    /// Goes on elsewhere in the same content, with what was read there already if it is there.
+    pub(crate) fn go_to(&mut self, offset: u64, count: u64) {
+        let is_read = self.offset.checked_sub(self.ready.iter().map(|piece| piece.len() as u64).sum()) == Some(offset);
+        if !is_read {
+            self.ready.clear();
+            (self.offset, self.remaining) = (offset, count);
+        }
+    }
+
     /// As a body of exactly that length.
     pub(crate) fn body(mut self) -> Body {
-        let length = self.remaining + self.ready.iter().map(|piece| piece.len() as u64).sum::<u64>();
+        let length = self.unsent();
         if self.remaining == 0 && self.ready.len() <= 1 {
             return Body::Once(self.ready.pop_front().unwrap_or_default());
         }

@@ -63,7 +63,9 @@ impl Authenticator {
         let given = parse(header);
         let (user, password) = given.as_ref().map_or(("", ""), |(user, password)| (user, password));
         let user = user.rsplit_once('\\').map_or(user, |(_, user)| user);
-        if equal(&digest(user, password), &self.expected) {
+        let bare = user.split_once('@').map_or(user, |(user, _)| user);
+        // Both are compared, whatever the first one says.
+        if equal(&digest(user, password), &self.expected) | equal(&digest(bare, password), &self.expected) {
             return Verdict::Accepted;
         }
         self.remember(peer);
@@ -133,7 +135,7 @@ mod tests {
     #[tokio::test]
     async fn only_the_right_pair_passes_with_or_without_a_domain() {
         let authenticator = authenticator();
-        for good in ["analyst:s3cr:et", "WORKGROUP\\analyst:s3cr:et"] {
+        for good in ["analyst:s3cr:et", "WORKGROUP\\analyst:s3cr:et", "analyst@gate.example:s3cr:et"] {
             assert_eq!(authenticator.check(Some(&basic(good)), PEER, false), Verdict::Accepted, "{good}");
         }
         let wrong: [&[u8]; 6] =

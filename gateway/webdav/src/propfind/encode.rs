@@ -258,7 +258,7 @@ mod tests {
     fn encoded(body: &str, class: ClientClass, kind: NodeKind, name: &str, attributes: &Attributes) -> String {
         let asked = if body.is_empty() { Asked::All { include: vec![] } } else { parse(body.as_bytes()).unwrap() };
         let node = Node { kind, ..Node::ROOT };
-        let mut encoder = Encoder::new(Selection::new(asked, class), true);
+        let mut encoder = Encoder::new(Selection::new(asked, class, false), true);
         let mut out = Vec::new();
         encoder.write(&mut out, b"/C.1/", false, &Resource { node: &node, attributes, name, link: None });
         String::from_utf8(out).unwrap()

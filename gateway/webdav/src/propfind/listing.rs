@@ -15,6 +15,9 @@ use crate::propfind::property::CLOSING;
 /// Bytes after which a frame is sent.
 const FRAME: usize = 48 * 1024;
 
+/// Bytes of an entry without any property, name or place.
+const EMPTY: u64 = 96;
+
 /// What is left to be sent of one answer.
 pub(crate) struct Children {
     itself: Found,
@@ -59,6 +62,10 @@ impl Children {
     /// Bytes of the whole answer, or more than `limit` if it is larger.
     pub(crate) fn length_up_to(&mut self, limit: u64) -> u64 {
         let mut total = (self.encoder.selection().opening().len() + CLOSING.len()) as u64;
+        let at_least = u64::from(self.listing.len()) * (EMPTY + self.parent.len() as u64);
+        if total + at_least > limit {
+            return total + at_least;
+        }
         let mut out = Vec::with_capacity(1024);
         self.write_itself(&mut out);
         for ordinal in 0..self.listing.len() {

@@ -24,12 +24,22 @@ use property::{CLOSING, Selection};
 use request::Depth;
 use trickle::Waiting;
 
+/// What the kit (`deploy/clients/windows`) raises Windows' limit to.
+const RAISED_LISTING_LIMIT: u64 = 0x0a00_0000;
+
 /// Answers a PROPFIND whose body was read already.
 pub(crate) async fn answer(vfs: &Vfs, exchange: &Exchange, body: &[u8]) -> Answer {
     let depth = request::depth(exchange.headers().get("depth"))?;
     let asked = request::parse(body).map_err(refused_body)?;
-    let selection = Selection::new(asked, exchange.class);
-    let encoder = Encoder::new(selection, exchange.config().offline_attribute);
+    let offline_attribute = exchange.config().offline_attribute;
+    let selection = Selection::new(asked, exchange.class, offline_attribute);
+    let encoder = Encoder::new(selection, offline_attribute);
+    if noise::is_macos_marker(exchange) {
+        let (node, attributes) = trickle::marker();
+        let name = exchange.path.name().unwrap_or_default();
+        let resource = Resource { node: &node, attributes: &attributes, name, link: None };
+        return Ok(single(encoder, &exchange.path.file_href(), &resource));
+    }
     if is_marker(exchange) {
         let (node, attributes) = trickle::marker();
         let href = exchange.path.file_href();
@@ -110,13 +120,25 @@ async fn children(vfs: &Vfs, exchange: &Exchange, found: Found, encoder: Encoder
 
 /// Over its limit Windows says "a device attached to the system is not functioning"; 507 at least has a text (D21).
 fn refuse_what_windows_cannot_take(exchange: &Exchange, children: &mut Children) -> Result<(), Refusal> {
-    let limit = exchange.config().windows_listing_limit;
-    if exchange.class != ClientClass::MiniRedir || children.length_up_to(limit) <= limit {
+    if exchange.class != ClientClass::MiniRedir {
         return Ok(());
     }
+    let raised = exchange.has_raised_limits();
+    let limit = if raised { RAISED_LISTING_LIMIT } else { exchange.config().windows_listing_limit };
+    if children.length_up_to(limit) <= limit {
+        return Ok(());
+    }
+    let origin = exchange.origin();
+    let advice = if raised {
+        format!("it is raised already: look at the directory in a browser, {origin}")
+    } else {
+        format!("{origin}/-/connect has a script that raises that limit and maps the drive anew")
+    };
     Err(Refusal::new(
         StatusCode::INSUFFICIENT_STORAGE,
-        "this directory is larger than the Windows client can list; /-/connect tells how to raise its limit",
+        format!(
+            "the listing of this directory is larger than the {limit} bytes that the Windows client takes; {advice}"
+        ),
     ))
 }
 

@@ -130,13 +130,17 @@ pub(crate) struct Selection {
 }
 
 impl Selection {
-    /// From what was asked.
-    pub(crate) fn new(asked: Asked, class: ClientClass) -> Selection {
+    /// From what was asked. Windows asks for all and means what it knows; `windows_attributes` gives it those that tell what was
+    /// collected.
+    pub(crate) fn new(asked: Asked, class: ClientClass, windows_attributes: bool) -> Selection {
         match asked {
             Asked::All { include } => {
-                let all: &[Property] = if class == ClientClass::MiniRedir { &ALL_FOR_WINDOWS } else { &ALL };
-                let mut selection =
-                    Selection { known: all.to_vec(), unknown: Vec::new(), names_only: false, lenient: true };
+                let is_windows = class == ClientClass::MiniRedir;
+                let mut known = if is_windows { ALL_FOR_WINDOWS.to_vec() } else { ALL.to_vec() };
+                if is_windows && windows_attributes {
+                    known.push(WindowsAttributes);
+                }
+                let mut selection = Selection { known, unknown: Vec::new(), names_only: false, lenient: true };
                 selection.add(&include);
                 selection
             }
@@ -224,7 +228,7 @@ mod tests {
             Name { namespace: String::new(), local: "bare".into() },
             Name::dav("quota-used-bytes"),
         ];
-        let selection = Selection::new(Asked::Named(names), ClientClass::Other);
+        let selection = Selection::new(Asked::Named(names), ClientClass::Other, false);
         let text = String::from_utf8(selection.unknown).unwrap();
         assert_eq!(text, "<D:quota-used-bytes/><N:x xmlns:N=\"urn:a&amp;b\"/><bare/>");
         assert!(selection.known.is_empty());

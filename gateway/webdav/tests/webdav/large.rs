@@ -9,19 +9,26 @@ use futures_util::stream::BoxStream;
 use vfs::backend::{
     Backend, Capabilities, ContentLocation, Delivery, EndpointChange, Job, JobEvent, JobPage, Listed, Presence, Upload,
 };
+use vfs::principal::Recorder;
 use vfs::snapshot::{EntryFields, Rows, Times};
 use vfs::testing::{AdmitAll, FakeBackend, MemoryStore, RecordNothing};
 use vfs::{EndpointId, EndpointPath, FileType, Keys, Result, Settings, Timestamp, Vfs};
 
 /// A model over `backend` in which every directory `many-N` below `parent` has N files.
+#[allow(dead_code)] // for what includes this file and needs no ledger
 pub fn vfs(backend: &Arc<FakeBackend>) -> Vfs {
+    recorded(backend, Arc::new(RecordNothing))
+}
+
+/// The same, with a ledger.
+pub fn recorded(backend: &Arc<FakeBackend>, recorder: Arc<dyn Recorder>) -> Vfs {
     Vfs::new(vfs::Parts {
         clock: backend.clock(),
         backend: Arc::new(Large { inner: backend.clone() }),
         store: Arc::new(MemoryStore::default()),
         keys: Keys::new(&[42; 32]),
         admission: Arc::new(AdmitAll),
-        recorder: Arc::new(RecordNothing),
+        recorder,
         settings: Settings::default(),
     })
     .expect("a memory store can be read")

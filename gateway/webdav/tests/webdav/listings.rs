@@ -87,6 +87,26 @@ async fn a_client_is_held_as_long_as_it_bears_and_then_told_to_come_back() {
 }
 
 #[tokio::test]
+async fn depth_is_0_or_1_and_infinity_is_refused_with_its_condition() {
+    let gateway = gateway().await;
+    let count = async |path: &str, headers: &[(&str, &str)]| {
+        let response = ask(&gateway, "PROPFIND", &linux(path), headers, b"").await;
+        (response.status, hrefs(response.text()).len())
+    };
+    assert_eq!(count("etc", &[("Depth", "0")]).await, (207, 1));
+    assert_eq!(count("etc", &[("Depth", "1")]).await, (207, 4));
+    assert_eq!(count("etc", &[]).await, (207, 4));
+    for headers in [vec![], vec![("Depth", "0")], vec![("Depth", "1")]] {
+        assert_eq!(count("etc/hosts", &headers).await, (207, 1), "a file is itself whatever the depth");
+    }
+    for extra in [("X-Litmus", "props: 1"), ("User-Agent", MINI_REDIR)] {
+        let response = ask(&gateway, "PROPFIND", &linux("etc"), &[("Depth", "infinity"), extra], b"").await;
+        assert_eq!((response.status, response.header("content-type")), (403, Some("application/xml; charset=utf-8")));
+        assert!(response.text().contains("<D:error xmlns:D=\"DAV:\"><D:propfind-finite-depth/></D:error>"));
+    }
+}
+
+#[tokio::test]
 async fn properties_are_found_or_reported_as_missing() {
     let gateway = gateway().await;
     let mut entry = FakeEntry::new(FileType::Regular);

@@ -1,13 +1,14 @@
 //! A service over a fake backend, and a client that shows every byte.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use raptorgate_webdav::{Config, Server};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use vfs::endpoint::System;
+use vfs::principal::{Event, Recorder};
 use vfs::testing::FakeBackend;
 use vfs::{Principal, Vfs};
 
@@ -25,6 +26,7 @@ pub const BROWSER: &str = "Mozilla/5.0 (X11; Linux x86_64) Chrome/130";
 pub struct Gateway {
     pub backend: Arc<FakeBackend>,
     pub vfs: Vfs,
+    pub ledger: Arc<Ledger>,
     pub server: Server,
     pub address: SocketAddr,
 }
@@ -49,13 +51,38 @@ pub async fn gateway_with(change: impl FnOnce(&mut Config)) -> Gateway {
     for count in [2_500, 10_000, 100_000] {
         backend.add_directory(LINUX, "auto", &["large", &format!("many-{count}")]);
     }
-    let vfs = crate::large::vfs(&backend);
+    let ledger = Arc::new(Ledger::default());
+    let vfs = crate::large::recorded(&backend, ledger.clone());
     let mut config = Config::new(Principal::new("tester"));
     config.listen = vec![SocketAddr::from(([127, 0, 0, 1], 0))];
     change(&mut config);
     let server = Server::start(vfs.clone(), config).await.unwrap();
     let address = server.addresses()[0];
-    Gateway { backend, vfs, server, address }
+    Gateway { backend, vfs, ledger, server, address }
+}
+
+/// What was recorded.
+#[derive(Default)]
+pub struct Ledger(Mutex<Vec<Event>>);
+
+impl Recorder for Ledger {
+    fn record(&self, event: Event) {
+        self.0.lock().unwrap().push(event);
+    }
+}
+
+impl Ledger {
+    /// Endpoint, path and reason of what was refused.
+    pub fn refusals(&self) -> Vec<(String, String, String)> {
+        let events = self.0.lock().unwrap();
+        let refused = events.iter().filter_map(|event| match event {
+            Event::Refused { endpoint, path, reason, .. } => {
+                Some((endpoint.to_string(), path.to_string(), reason.to_string()))
+            }
+            _ => None,
+        });
+        refused.collect()
+    }
 }
 
 /// A response.

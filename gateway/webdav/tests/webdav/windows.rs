@@ -116,24 +116,69 @@ async fn a_listing_over_the_clients_limit_is_507_for_it_alone() {
     let mut client = Client::connect(gateway.address).await;
     let refused = send(&mut client, "PROPFIND", &linux("many"), Some("1"), b"").await;
     assert_eq!(refused.status, 507);
-    assert!(refused.text().contains("/-/connect"));
+    assert!(refused.text().contains(&format!("http://{}/-/connect", gateway.address)), "{}", refused.text());
+    let raised = send(&mut client, "PROPFIND", &format!("/raised{}", linux("many")), Some("1"), b"").await;
+    assert_eq!((raised.status, hrefs(raised.text()).len()), (207, 101));
+    assert!(hrefs(raised.text())[1].starts_with(&format!("/raised{}", linux("many/"))));
     assert_eq!(send(&mut client, "PROPFIND", &linux("many"), Some("0"), b"").await.status, 207);
     assert_eq!(ask(&gateway, "PROPFIND", &linux("many"), &[("Depth", "1")], b"").await.status, 207);
     let small = send(&mut client, "PROPFIND", &linux("etc"), Some("1"), b"").await;
     assert_eq!(small.status, 207);
+    let larger = send(&mut client, "PROPFIND", &linux("large/many-100000"), Some("1"), b"").await;
+    assert_eq!(larger.status, 507);
+}
+
+#[tokio::test]
+async fn where_every_client_has_the_kit_none_is_refused() {
+    let gateway = gateway_with(|config| {
+        config.windows_listing_limit = 1_000;
+        config.windows_limits_raised = true;
+    })
+    .await;
+    let mut client = Client::connect(gateway.address).await;
+    let listing = send(&mut client, "PROPFIND", &linux("large/many-10000"), Some("1"), b"").await;
+    assert_eq!((listing.status, hrefs(listing.text()).len()), (207, 10_001));
+}
+
+#[tokio::test]
+async fn a_file_that_windows_cannot_read_is_refused_before_it_is_collected() {
+    let gateway = gateway().await;
+    gateway.backend.add_file(LINUX, "auto", &["large.bin"], vec![7; 50_000_001]);
+    let mut client = Client::connect(gateway.address).await;
+    let refused = send(&mut client, "GET", &linux("large.bin"), None, b"").await;
+    assert_eq!(refused.status, 413);
+    assert!(refused.text().contains(&format!("http://{}/-/connect", gateway.address)), "{}", refused.text());
+    assert_eq!(gateway.backend.fetches(), 0);
+    let raised = send(&mut client, "GET", &format!("/raised{}", linux("large.bin")), None, b"").await;
+    assert_eq!((raised.status, raised.body.len()), (200, 50_000_001));
 }
 
 #[tokio::test]
 async fn names_that_windows_cannot_have_are_spelled_and_read_back() {
     let gateway = gateway().await;
-    let names = ["a:b", "con.txt", "dot.", "space ", "q?*<>|\"", "plain"];
+    let names = [
+        "a:b",
+        "a：b",
+        "con.txt",
+        "dot.",
+        "space ",
+        "q?*<>|\"",
+        "plain",
+        "PLAIN",
+        "Plain",
+        "n.txt:stream",
+        "lpt¹",
+        "‛",
+    ];
     for name in names {
         gateway.backend.add_file(LINUX, "auto", &["odd", name], name.as_bytes().to_vec());
     }
     let mut client = Client::connect(gateway.address).await;
     let listing = send(&mut client, "PROPFIND", &linux("odd"), Some("1"), b"").await;
     let found: Vec<String> = hrefs(listing.text()).into_iter().skip(1).map(str::to_owned).collect();
+    let mut seen = std::collections::HashSet::new();
     for (name, href) in names.iter().zip(&found) {
+        assert!(seen.insert(href.to_lowercase()), "{href} twice");
         for forbidden in ["%3A", "%3F", "%2A", "%3C", "%3E", "%7C", "%22"] {
             assert!(!href.contains(forbidden), "{href}");
         }

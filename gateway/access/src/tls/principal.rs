@@ -19,7 +19,7 @@ const SEQUENCE: u8 = 0x30;
 const SET: u8 = 0x31;
 
 /// The principal that a certificate names, if it names one that can be written down.
-pub(crate) fn named_by(certificate: &CertificateDer<'_>) -> Option<Principal> {
+pub fn named_by(certificate: &CertificateDer<'_>) -> Option<Principal> {
     let certificate = EndEntityCert::try_from(certificate).ok()?;
     let name = common_name(certificate.subject()).or_else(|| certificate.valid_dns_names().next());
     let name = name.or_else(|| certificate.valid_uri_names().next())?;

@@ -1,7 +1,7 @@
-//! TLS for RPC (RFC 9289): our certificate, the clients' CA, and whom a client's certificate names.
+//! TLS for whoever listens: our certificate, the clients' CA, and whom a client's certificate names.
 //!
-//! TLS 1.3 alone. The protocol name `sunrpc` is offered and not required: Linux' `tlshd` sends none. Nothing is remembered from one
-//! connection for the next, so that every connection is judged by the files as they are now.
+//! The files are read again when they have changed, so that a new certificate needs no restart; while the new ones cannot be used,
+//! those of before go on.
 
 mod principal;
 
@@ -12,20 +12,46 @@ use std::time::SystemTime;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
-use rustls::{RootCertStore, ServerConfig};
+use rustls::{RootCertStore, ServerConfig, SupportedProtocolVersion};
 
-use crate::config::{Require, TlsFiles};
-use crate::error::Error;
+pub use principal::named_by;
 
-pub(crate) use principal::named_by;
+/// The files of TLS, all PEM. They are read again when they have changed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TlsFiles {
+    /// Our certificate, and those between it and its CA.
+    pub certificate: PathBuf,
+    /// Its key.
+    pub key: PathBuf,
+    /// The CA whose certificates clients may show; `None`: clients are not asked.
+    pub client_ca: Option<PathBuf>,
+}
 
-/// The name of RPC in the handshake (RFC 9289 §7.2).
-const PROTOCOL: &[u8] = b"sunrpc";
+/// What a listener agrees to.
+#[derive(Debug, Clone)]
+pub struct TlsTerms {
+    /// TLS 1.2 too: Windows' WebDAV client knows nothing newer before Windows 11.
+    pub old_clients: bool,
+    /// Who shows no certificate of the clients' CA is turned away.
+    pub certificate_required: bool,
+    /// Names of protocols (ALPN) that are offered, the best first.
+    pub protocols: Vec<Vec<u8>>,
+    /// A client may come back without a whole handshake; it is then not judged by the files as they are now.
+    pub resumption: bool,
+}
 
-/// Who we are, and by which CA clients are judged: from files, which are read again when they have changed.
-pub(crate) struct Identity {
+/// A file that cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[error("{}: {reason}", path.display())]
+pub struct TlsError {
+    path: PathBuf,
+    reason: String,
+}
+
+/// Who we are, and by which CA clients are judged.
+pub struct TlsIdentity {
     files: TlsFiles,
-    require: Require,
+    terms: TlsTerms,
     loaded: Mutex<Loaded>,
 }
 
@@ -37,19 +63,19 @@ struct Loaded {
 /// How a file is told from an earlier one at its place.
 type Stamp = Option<(SystemTime, u64)>;
 
-impl Identity {
+impl TlsIdentity {
     /// Reads the files.
     ///
     /// # Errors
-    /// [`Error::Tls`], naming the file.
-    pub(crate) fn load(files: TlsFiles, require: Require) -> Result<Identity, Error> {
+    /// If one of them cannot be used; the text names it.
+    pub fn load(files: TlsFiles, terms: TlsTerms) -> Result<TlsIdentity, TlsError> {
         let stamps = stamps(&files);
-        let settings = Arc::new(settings(&files, require)?);
-        Ok(Identity { files, require, loaded: Mutex::new(Loaded { settings, stamps }) })
+        let settings = Arc::new(settings(&files, &terms)?);
+        Ok(TlsIdentity { files, terms, loaded: Mutex::new(Loaded { settings, stamps }) })
     }
 
     /// The settings by the files as they are now; those of before while the new ones cannot be used.
-    pub(crate) async fn current(self: &Arc<Self>) -> Arc<ServerConfig> {
+    pub async fn current(self: &Arc<Self>) -> Arc<ServerConfig> {
         let this = self.clone();
         let read = tokio::task::spawn_blocking(move || this.reread()).await;
         read.unwrap_or_else(|_| self.lock().settings.clone())
@@ -60,7 +86,7 @@ impl Identity {
         let mut loaded = self.lock();
         if loaded.stamps != stamps {
             loaded.stamps = stamps;
-            match settings(&self.files, self.require) {
+            match settings(&self.files, &self.terms) {
                 Ok(settings) => {
                     tracing::info!(certificate = %self.files.certificate.display(), "the files of TLS were read again");
                     loaded.settings = Arc::new(settings);
@@ -81,7 +107,7 @@ fn stamps(files: &TlsFiles) -> Vec<Stamp> {
     [&files.certificate, &files.key].into_iter().chain(&files.client_ca).map(stamp).collect()
 }
 
-fn settings(files: &TlsFiles, require: Require) -> Result<ServerConfig, Error> {
+fn settings(files: &TlsFiles, terms: &TlsTerms) -> Result<ServerConfig, TlsError> {
     let chain = certificates(&files.certificate)?;
     let key = PrivateKeyDer::from_pem_file(&files.key).map_err(at(&files.key))?;
     let provider = Arc::new(rustls::crypto::ring::default_provider());
@@ -94,23 +120,27 @@ fn settings(files: &TlsFiles, require: Require) -> Result<ServerConfig, Error> {
             }
             let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider.clone());
             // Who shows none may still be welcome; who shows one must show a good one.
-            let verifier = if require == Require::Certificate { verifier } else { verifier.allow_unauthenticated() };
+            let verifier = if terms.certificate_required { verifier } else { verifier.allow_unauthenticated() };
             verifier.build().map_err(at(path))?
         }
     };
+    let versions: &[&SupportedProtocolVersion] =
+        if terms.old_clients { rustls::ALL_VERSIONS } else { &[&rustls::version::TLS13] };
     let mut settings = ServerConfig::builder_with_provider(provider)
-        .with_protocol_versions(&[&rustls::version::TLS13])
+        .with_protocol_versions(versions)
         .map_err(at(&files.certificate))?
         .with_client_cert_verifier(verifier)
         .with_single_cert(chain, key)
         .map_err(at(&files.certificate))?;
-    settings.alpn_protocols = vec![PROTOCOL.to_vec()];
-    settings.session_storage = Arc::new(NoServerSessionStorage {});
-    settings.send_tls13_tickets = 0;
+    settings.alpn_protocols = terms.protocols.clone();
+    if !terms.resumption {
+        settings.session_storage = Arc::new(NoServerSessionStorage {});
+        settings.send_tls13_tickets = 0;
+    }
     Ok(settings)
 }
 
-fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, Error> {
+fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
     let certificates = CertificateDer::pem_file_iter(path).map_err(at(path))?;
     let certificates: Vec<_> = certificates.collect::<Result<_, _>>().map_err(at(path))?;
     if certificates.is_empty() {
@@ -119,6 +149,6 @@ fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, Error> {
     Ok(certificates)
 }
 
-fn at<E: ToString>(path: &Path) -> impl Fn(E) -> Error + '_ {
-    move |reason| Error::Tls { path: path.to_owned(), reason: reason.to_string() }
+fn at<E: ToString>(path: &Path) -> impl Fn(E) -> TlsError + '_ {
+    move |reason| TlsError { path: path.to_owned(), reason: reason.to_string() }
 }
