@@ -21,6 +21,7 @@ mod options;
 mod path;
 mod propfind;
 mod refusal;
+mod seats;
 mod server;
 mod service;
 mod stall;
