@@ -8,6 +8,7 @@
 mod support;
 
 mod bad_connection;
+mod both_protocols;
 mod broken_configuration;
 mod browser;
 mod collected;
@@ -32,6 +33,7 @@ mod through_the_gui;
 mod tls;
 mod trouble;
 mod verbs;
+mod webdav_names;
 mod webdav_over_tls;
 mod whole_tree_through_nfs;
 mod whole_tree_through_webdav;

@@ -4,11 +4,14 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::PathBuf;
+use std::sync::Arc;
 
+use bytes::Bytes;
 use vfs::error::{Error, Result};
 use vfs::store::{CHUNK_BYTES, ContentKey};
 use xxhash_rust::xxh3::xxh3_64;
 
+use crate::buffers::Buffers;
 use crate::error;
 use crate::layout::PRIVATE_FILE;
 
@@ -51,11 +54,12 @@ impl ChunkRecord {
 #[derive(Debug)]
 pub(crate) struct Contents {
     directory: PathBuf,
+    buffers: Arc<Buffers>,
 }
 
 impl Contents {
     pub(crate) fn new(directory: PathBuf) -> Contents {
-        Contents { directory }
+        Contents { directory, buffers: Arc::default() }
     }
 
     fn path(&self, content: ContentKey) -> PathBuf {
@@ -83,14 +87,15 @@ impl Contents {
     ///
     /// # Errors
     /// `Backend` if the disk fails.
-    pub(crate) fn read(&self, content: ContentKey, index: u64, record: ChunkRecord) -> Result<Option<Vec<u8>>> {
+    pub(crate) fn read(&self, content: ContentKey, index: u64, record: ChunkRecord) -> Result<Option<Bytes>> {
         let Some(offset) = offset(index) else {
             return Ok(None);
         };
         let path = self.path(content);
-        let mut bytes = vec![0; record.length as usize];
-        match File::open(&path).and_then(|file| file.read_exact_at(&mut bytes, offset)) {
-            Ok(()) if xxh3_64(&bytes) == record.checksum => Ok(Some(bytes)),
+        let mut buffer = self.buffers.take(record.length as usize);
+        let bytes = &mut buffer.bytes;
+        match File::open(&path).and_then(|file| file.read_exact_at(bytes, offset)) {
+            Ok(()) if xxh3_64(bytes) == record.checksum => Ok(Some(Bytes::from_owner(buffer))),
             Ok(()) => {
                 tracing::warn!(path = %path.display(), index, "a chunk is damaged and is fetched again: its checksum does not match");
                 Ok(None)

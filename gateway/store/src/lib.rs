@@ -12,6 +12,7 @@
 //! | `index/` | an embedded LSM store (fjall): records, listings, checksums of chunks |
 //! | `content/aa/<hex>` | one content, in chunks of [`vfs::store::CHUNK_BYTES`] |
 
+mod buffers;
 mod contents;
 mod disk;
 mod envelope;

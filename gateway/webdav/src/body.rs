@@ -9,6 +9,8 @@ use bytes::Bytes;
 use futures_util::Stream;
 use http_body::{Frame, SizeHint};
 
+use crate::seats::Answering;
+
 /// Frames that are made while they are sent.
 pub(crate) type Frames = Pin<Box<dyn Stream<Item = io::Result<Bytes>> + Send>>;
 
@@ -27,12 +29,29 @@ pub(crate) enum Body {
     Chunked(Frames),
     /// From `dav-server`.
     Dav(dav_server::body::Body),
+    /// Any of these, and the call that is over when it was sent.
+    OfCall {
+        /// One of the others.
+        body: Box<Body>,
+        /// Is over when it is dropped.
+        _call: Answering,
+    },
 }
 
 impl Body {
     /// No body.
     pub(crate) fn empty() -> Body {
         Body::Once(Bytes::new())
+    }
+
+    /// The body of the answer to a call, which is not over before it was sent.
+    pub(crate) fn of_call(self, call: Option<Answering>) -> Body {
+        match (self, call) {
+            // It is in the connection's hands at once.
+            (Body::Once(bytes), _) => Body::Once(bytes),
+            (body, Some(call)) => Body::OfCall { body: Box::new(body), _call: call },
+            (body, None) => body,
+        }
     }
 }
 
@@ -73,6 +92,7 @@ impl http_body::Body for Body {
                 }))
             }
             Body::Dav(body) => Pin::new(body).poll_frame(context),
+            Body::OfCall { body, .. } => Pin::new(&mut **body).poll_frame(context),
         }
     }
 
@@ -82,6 +102,7 @@ impl http_body::Body for Body {
             Body::Exact { remaining, .. } => *remaining == 0,
             Body::Chunked(_) => false,
             Body::Dav(body) => body.is_end_stream(),
+            Body::OfCall { body, .. } => http_body::Body::is_end_stream(&**body),
         }
     }
 
@@ -91,6 +112,7 @@ impl http_body::Body for Body {
             Body::Exact { remaining, .. } => SizeHint::with_exact(*remaining),
             Body::Chunked(_) => SizeHint::default(),
             Body::Dav(body) => http_body::Body::size_hint(body),
+            Body::OfCall { body, .. } => http_body::Body::size_hint(&**body),
         }
     }
 }

@@ -31,6 +31,9 @@ pub(crate) async fn lock(vfs: &Vfs, conditional: &Conditional, exchange: &Exchan
         // The library parses with recursion: it only ever gets what passed the caps.
         xml::steps(&body).map_err(refused_body)?;
     }
+    if exchange.headers().get_all("if").iter().any(|value| !value.to_str().is_ok_and(is_condition)) {
+        return Err(Refusal::bad_request("the If header is not what RFC 4918 makes it"));
+    }
     let mut request = Request::new(Full::new(body));
     *request.method_mut() = exchange.method().clone();
     let href = exchange.path.file_href();
@@ -43,6 +46,29 @@ pub(crate) async fn lock(vfs: &Vfs, conditional: &Conditional, exchange: &Exchan
     }
     let target = Target { node: found.node, attributes: found.attributes, link: None, call };
     Ok(conditional.answer(request, exchange.config().principal.name(), target).await)
+}
+
+/// The form of an `If` header (RFC 4918 §10.4): the library's parser panics at tokens that do not end.
+fn is_condition(text: &str) -> bool {
+    let mut rest = text.trim_start();
+    while let Some(first) = rest.chars().next() {
+        let end = match first {
+            '(' | ')' => Some(1),
+            'N' => rest.starts_with("Not").then_some(3),
+            '<' => rest.find('>').filter(|end| !rest[..*end].contains([' ', '\t', '"'])).map(|end| end + 1),
+            '[' => rest.find(']').filter(|end| is_entity_tag(&rest[1..*end])).map(|end| end + 1),
+            _ => None,
+        };
+        let Some(end) = end else { return false };
+        rest = rest[end..].trim_start();
+    }
+    true
+}
+
+fn is_entity_tag(text: &str) -> bool {
+    let quoted = text.strip_prefix("W/").unwrap_or(text);
+    let inner = quoted.strip_prefix('"').and_then(|inner| inner.strip_suffix('"'));
+    inner.is_some_and(|inner| !inner.contains([' ', '\t', '"']))
 }
 
 /// PROPPATCH: the properties of the Windows client are accepted and forgotten, every other one is refused.

@@ -24,6 +24,7 @@ mod options;
 mod path;
 mod propfind;
 mod refusal;
+mod seats;
 mod server;
 mod service;
 mod stall;

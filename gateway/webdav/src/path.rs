@@ -16,8 +16,8 @@ pub(crate) const RAISED: &str = "raised";
 /// Why a path is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum PathError {
-    /// `.` or `..`: clients resolve those themselves, so this is an attempt to get around something.
-    #[error("the path contains `.` or `..`")]
+    /// `..`: clients resolve it themselves, so this is an attempt to get around something.
+    #[error("the path contains `..`")]
     DotSegment,
     /// Not percent-encoded UTF-8, or a segment with `/` or NUL in it.
     #[error("the path is not percent-encoded UTF-8, or a name in it contains a slash or a zero byte")]
@@ -37,7 +37,11 @@ impl RequestPath {
         let mut segments = Vec::new();
         for part in rest.split('/').filter(|part| !part.is_empty()) {
             let segment = decode(part).ok_or(PathError::Malformed)?;
-            if segment == "." || segment == ".." {
+            // Go's clients write `./` before a name with a colon; it means nothing (RFC 3986 §5.2.4).
+            if segment == "." {
+                continue;
+            }
+            if segment == ".." {
                 return Err(PathError::DotSegment);
             }
             if segment.contains(['/', '\0']) {
@@ -57,8 +61,9 @@ impl RequestPath {
 
     /// A path from plain text, as the JSON API takes it: names are not percent-encoded.
     pub(crate) fn from_plain(text: &str) -> Result<RequestPath, PathError> {
-        let segments: Vec<String> = text.split('/').filter(|part| !part.is_empty()).map(str::to_owned).collect();
-        if segments.iter().any(|segment| segment == "." || segment == "..") {
+        let segments: Vec<String> =
+            text.split('/').filter(|part| !matches!(*part, "" | ".")).map(str::to_owned).collect();
+        if segments.iter().any(|segment| segment == "..") {
             return Err(PathError::DotSegment);
         }
         if segments.iter().any(|segment| segment.contains('\0')) {
@@ -201,10 +206,15 @@ mod tests {
 
     #[test]
     fn dot_segments_are_refused_however_they_are_written() {
-        for path in ["/a/../b", "/%2e%2e/b", "/.%2E/", "/./a", "/a/%2e"] {
+        for path in ["/a/../b", "/%2e%2e/b", "/.%2E/", "/./..", "/a/%2e%2e"] {
             assert_eq!(RequestPath::parse(path), Err(PathError::DotSegment), "{path}");
         }
         assert!(RequestPath::parse("/.../..a/a..").is_ok());
+        assert_eq!(
+            RequestPath::parse("/a/./co%3Alon").unwrap().segments(),
+            ["a", "co:lon"],
+            "as Go's clients write it"
+        );
     }
 
     #[test]

@@ -7,11 +7,12 @@ use std::time::Duration;
 
 use access::{TlsError, TlsIdentity, TlsTerms};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use vfs::Vfs;
 
 use crate::config::Config;
+use crate::seats::{Guest, Seats};
 use crate::service::{Addresses, Service};
 use crate::{connection, unix};
 
@@ -81,11 +82,11 @@ impl Server {
         };
         let addresses = listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect();
         let (stop, stopped) = watch::channel(false);
-        let slots = Arc::new(Semaphore::new(config.max_connections.max(1)));
+        let seats = Seats::new(config.max_connections);
         let service = Arc::new(Service::new(vfs, config));
         let mut tasks = JoinSet::new();
         for listener in listeners {
-            tasks.spawn(accept(listener, (service.clone(), tls.clone()), slots.clone(), stopped.clone()));
+            tasks.spawn(accept(listener, (service.clone(), tls.clone()), seats.clone(), stopped.clone()));
         }
         if let Some(control) = control {
             tasks.spawn(control.serve(service, stopped));
@@ -119,17 +120,15 @@ fn terms() -> TlsTerms {
 }
 
 /// Serves a listener until the end.
-async fn accept(listener: TcpListener, front: Front, slots: Arc<Semaphore>, mut stopped: watch::Receiver<bool>) {
+async fn accept(listener: TcpListener, front: Front, seats: Arc<Seats>, mut stopped: watch::Receiver<bool>) {
     let mut connections = JoinSet::new();
     loop {
-        let permit = tokio::select! {
-            permit = slots.clone().acquire_owned() => permit,
-            () = ended(&mut stopped) => break,
-        };
-        let Ok(permit) = permit else { break };
         tokio::select! {
             accepted = listener.accept() => match accepted {
-                Ok((stream, peer)) => spawn(&mut connections, &front, stream, peer, permit, &stopped),
+                Ok((stream, peer)) => match seats.take() {
+                    Some(guest) => spawn(&mut connections, &front, stream, peer, guest, &stopped),
+                    None => tracing::warn!(%peer, "a connection was refused: all that there may be wait for answers"),
+                },
                 Err(error) => {
                     tracing::warn!(%error, "a connection could not be accepted");
                     tokio::time::sleep(EXHAUSTED).await;
@@ -148,20 +147,26 @@ fn spawn(
     (service, tls): &Front,
     stream: TcpStream,
     peer: SocketAddr,
-    permit: OwnedSemaphorePermit,
+    guest: Guest,
     stopped: &watch::Receiver<bool>,
 ) {
     // Without it, small answers wait for the peer's acknowledgement (docs/webdav-clients.md §4.4).
     let _ = stream.set_nodelay(true);
     let Ok(local) = stream.local_addr() else { return };
-    let addresses = Addresses { peer: peer.ip().to_canonical(), local: local.ip().to_canonical() };
+    let (peer, local, seat) = (peer.ip().to_canonical(), local.ip().to_canonical(), guest.seat.clone());
+    let addresses = Addresses { peer, local, seat };
     let (service, tls, stopped) = (service.clone(), tls.clone(), stopped.clone());
     connections.spawn(async move {
-        match tls {
-            Some(identity) => connection::serve_protected(service, stream, addresses, &identity, stopped).await,
-            None => connection::serve_plain(service, stream, addresses, stopped).await,
+        let served = async {
+            match tls {
+                Some(identity) => connection::serve_protected(service, stream, addresses, &identity, stopped).await,
+                None => connection::serve_plain(service, stream, addresses, stopped).await,
+            }
+        };
+        tokio::select! {
+            () = served => {}
+            () = guest.has_to_leave() => {}
         }
-        drop(permit);
     });
 }
 

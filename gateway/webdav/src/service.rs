@@ -21,6 +21,7 @@ use crate::guard::{self, Authenticator, Verdict};
 use crate::opening::Openings;
 use crate::path::RequestPath;
 use crate::refusal::{Answer, Refusal};
+use crate::seats::Seat;
 use crate::{api, content, fake_lock, kit, noise, options, propfind, xml};
 
 /// Time in which a request's body must arrive.
@@ -50,13 +51,15 @@ pub(crate) struct Connection {
     proved: AtomicBool,
 }
 
-/// The two ends of a TCP connection.
-#[derive(Debug, Clone, Copy)]
+/// The two ends of a TCP connection, and its place among all.
+#[derive(Debug, Clone)]
 pub(crate) struct Addresses {
     /// The client.
     pub peer: IpAddr,
     /// Us.
     pub local: IpAddr,
+    /// Where it is noted that it waits for an answer.
+    pub seat: Arc<Seat>,
 }
 
 impl Connection {
@@ -93,17 +96,23 @@ impl Service {
             Err(_) if head.method == Method::OPTIONS && head.uri.path() == "*" => (RequestPath::default(), None),
             Err(error) => (RequestPath::default(), Some(error)),
         };
-        let peer = connection.addresses.map(|addresses| addresses.peer);
+        let peer = connection.addresses.as_ref().map(|addresses| addresses.peer);
         let way = (connection.addresses.is_none(), connection.secure);
         let exchange = Exchange::new(head, path, peer, way, self.config.clone());
+        // Of who may not ask it is not noted that he asked.
+        let mut answering = None;
         let answer = match self.guard(&exchange, connection) {
             Err(response) => Ok(*response),
-            Ok(()) => match malformed {
-                Some(error) => Err(error.into()),
-                None => self.dispatch(&exchange, body).await,
-            },
+            Ok(()) => {
+                answering = connection.addresses.as_ref().map(|addresses| addresses.seat.answering());
+                match malformed {
+                    Some(error) => Err(error.into()),
+                    None => self.dispatch(&exchange, body).await,
+                }
+            }
         };
         let response = answer.unwrap_or_else(|refusal| refusal.into_response(&exchange));
+        let response = response.map(|body| body.of_call(answering));
         tracing::debug!(
             method = %exchange.method(),
             path = %exchange.path,
@@ -119,7 +128,7 @@ impl Service {
     /// Host, credentials, and the site that caused the request (D3).
     fn guard(&self, exchange: &Exchange, connection: &Connection) -> Result<(), Box<Response<Body>>> {
         let refuse = |refusal: Refusal| Box::new(refusal.into_response(exchange));
-        let Some(addresses) = connection.addresses else { return Ok(()) };
+        let Some(addresses) = &connection.addresses else { return Ok(()) };
         let host = exchange.header(&HOST);
         let is_one = exchange.headers().get_all(HOST).iter().nth(1).is_none();
         // A request may name its host twice, if it names the same one.
@@ -168,22 +177,23 @@ impl Service {
             return kit::answer(exchange, file);
         }
         if exchange.path.segments().first().is_some_and(|first| first == OWN) {
-            return api::answer(self, exchange, body).await;
+            return Box::pin(api::answer(self, exchange, body)).await;
         }
+        // What is rarely asked is boxed: a future is moved when it begins, and GET would carry the room of all others.
         match method.as_str() {
             "GET" | "HEAD" => self.get(exchange).await,
-            "POST" => self.post(exchange, body).await,
+            "POST" => Box::pin(self.post(exchange, body)).await,
             "PROPFIND" => {
                 let body = read_body(body, xml::MAX_BYTES).await?;
-                propfind::answer(&self.vfs, exchange, &body).await
+                Box::pin(propfind::answer(&self.vfs, exchange, &body)).await
             }
             "LOCK" | "UNLOCK" => {
                 let body = read_body(body, xml::MAX_BYTES).await?;
-                fake_lock::lock(&self.vfs, &self.conditional, exchange, body).await
+                Box::pin(fake_lock::lock(&self.vfs, &self.conditional, exchange, body)).await
             }
             "PROPPATCH" => {
                 let body = read_body(body, xml::MAX_BYTES).await?;
-                fake_lock::proppatch(&self.vfs, exchange, &body).await
+                Box::pin(fake_lock::proppatch(&self.vfs, exchange, &body)).await
             }
             "PUT" | "DELETE" | "MKCOL" | "MOVE" | "COPY" | "PATCH" => {
                 // A body that is left unread would cost the connection. Who waits for `100 Continue` has not sent it.
@@ -203,22 +213,22 @@ impl Service {
         if propfind::is_marker(exchange) || noise::is_macos_marker(exchange) {
             return Ok(content::empty_file(exchange));
         }
-        if noise::is_noise(&self.vfs, exchange).await {
+        if Box::pin(noise::is_noise(&self.vfs, exchange)).await {
             return Err(Refusal::absent(
                 "not there: the directory is not listed, and this name is only a probe of the client",
             ));
         }
         let found = self.resolve(exchange).await?;
         if found.node.kind == NodeKind::Directory {
-            return browser::directory(self, exchange, found).await;
+            return Box::pin(browser::directory(self, exchange, found)).await;
         }
         let is_page = exchange.audience() == Audience::Browser && exchange.method() == Method::GET;
         if is_page && (exchange.asks("info") || !found.attributes.collected && found.node.kind == NodeKind::File) {
-            return browser::file(self, exchange, found).await;
+            return Box::pin(browser::file(self, exchange, found)).await;
         }
         // Never by `Accept`: many clients accept JSON without wanting anything but the file.
         if exchange.asks("json") {
-            return api::provenance_of(self, exchange, &found).await;
+            return Box::pin(api::provenance_of(self, exchange, &found)).await;
         }
         let packed = exchange.query("as") == Some("zip");
         if exchange.method() == Method::GET {

@@ -10,12 +10,14 @@ pub(crate) const MAX_BYTES: usize = 16 * 1024;
 const MAX_DEPTH: usize = 16;
 /// Elements.
 const MAX_ELEMENTS: usize = 512;
+/// Attributes of an element: that none comes twice is looked for by comparing each with all.
+const MAX_ATTRIBUTES: usize = 32;
 
 /// Why a document is refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum XmlError {
     /// More than a request can need.
-    #[error("the XML body is larger or deeper than any request needs (16 KiB, 16 levels, 512 elements)")]
+    #[error("the XML body is larger or deeper than any request needs (16 KiB, 16 levels, 512 elements, 32 attributes)")]
     TooLarge,
     /// A document type: the door to entities.
     #[error("the XML body has a document type, which is not accepted")]
@@ -108,7 +110,10 @@ pub(crate) fn steps(body: &[u8]) -> Result<Vec<Step>, XmlError> {
 }
 
 fn name(resolved: &ResolveResult<'_>, start: &BytesStart<'_>) -> Result<Name, XmlError> {
-    for attribute in start.attributes() {
+    for (count, attribute) in start.attributes().enumerate() {
+        if count == MAX_ATTRIBUTES {
+            return Err(XmlError::TooLarge);
+        }
         let attribute = attribute.map_err(malformed)?;
         // Namespaces 1.0: a prefix cannot be bound to nothing.
         if AsRef::<str>::as_ref(&attribute.key).starts_with("xmlns:") && attribute.value.is_empty() {

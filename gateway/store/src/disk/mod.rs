@@ -259,7 +259,7 @@ impl Store for DiskStore {
             tracing::warn!(?content, index, "the checksum of a chunk is damaged, so the chunk is fetched again");
             return Ok(None);
         };
-        Ok(self.contents.read(content, index, record)?.map(Bytes::from))
+        self.contents.read(content, index, record)
     }
 
     fn put_chunk(&self, content: ContentKey, index: u64, bytes: &[u8]) -> Result<()> {

@@ -2,7 +2,7 @@
 //! however many ask, and ahead of a reader who goes straight on.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use dashmap::DashMap;
@@ -27,10 +27,26 @@ pub(crate) struct Chunks {
 }
 
 struct Memory {
-    chunks: HashMap<ChunkKey, (Bytes, u64)>,
+    chunks: HashMap<ChunkKey, Kept>,
     bytes: usize,
+    /// Bytes of chunks that were given out once.
+    through: usize,
     limit: usize,
     tick: u64,
+}
+
+struct Kept {
+    bytes: Bytes,
+    used: u64,
+    given: Given,
+}
+
+/// How often a chunk was given out.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Given {
+    Never,
+    Once,
+    Again,
 }
 
 /// Where the last read of a content was, and how far ahead of it chunks were asked for.
@@ -46,11 +62,14 @@ const WINDOW: u64 = 8;
 /// Fetches ahead that run at once: the server is fastest with four (docs/velociraptor-api.md §5.4).
 const FETCHES_AHEAD: usize = 4;
 const READERS_KEPT: usize = 10_000;
+/// Bytes that stay after they were read once: who reads straight through a large file in whole chunks does not come back, and memory that is
+/// written again while the processor still has it at hand costs half of what other memory costs.
+const THROUGH: usize = 4 * CHUNK_BYTES;
 
 impl Chunks {
     pub(crate) fn new(limit: usize) -> Chunks {
         Chunks {
-            memory: Mutex::new(Memory { chunks: HashMap::new(), bytes: 0, limit, tick: 0 }),
+            memory: Mutex::new(Memory { chunks: HashMap::new(), bytes: 0, through: 0, limit, tick: 0 }),
             fetching: DashMap::new(),
             readers: DashMap::new(),
             ahead: Arc::new(Semaphore::new(FETCHES_AHEAD)),
@@ -59,30 +78,39 @@ impl Chunks {
 
     /// A chunk that is in memory.
     pub(crate) fn now(&self, content: ContentKey, index: u64) -> Option<Bytes> {
-        let mut memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut memory = self.memory();
         memory.tick += 1;
         let tick = memory.tick;
-        let (bytes, used) = memory.chunks.get_mut(&(content, index))?;
-        *used = tick;
-        Some(bytes.clone())
+        let kept = memory.chunks.get_mut(&(content, index))?;
+        kept.used = tick;
+        let (before, bytes) = (kept.given, kept.bytes.clone());
+        kept.given = if before == Given::Never { Given::Once } else { Given::Again };
+        match before {
+            Given::Never => memory.through += bytes.len(),
+            Given::Once => memory.through -= bytes.len(),
+            Given::Again => {}
+        }
+        Some(bytes)
+    }
+
+    /// Whether a chunk is in memory.
+    fn has(&self, content: ContentKey, index: u64) -> bool {
+        self.memory().chunks.contains_key(&(content, index))
     }
 
     fn keep(&self, key: ChunkKey, bytes: Bytes) {
-        let mut memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut memory = self.memory();
+        memory.remove(&key);
         memory.tick += 1;
-        let tick = memory.tick;
         memory.bytes += bytes.len();
-        if let Some((before, _)) = memory.chunks.insert(key, (bytes, tick)) {
-            memory.bytes -= before.len();
-        }
-        while memory.bytes > memory.limit && memory.chunks.len() > 1 {
-            let Some(oldest) = memory.chunks.iter().min_by_key(|(_, (_, used))| *used).map(|(key, _)| *key) else {
-                break;
-            };
-            if let Some((bytes, _)) = memory.chunks.remove(&oldest) {
-                memory.bytes -= bytes.len();
-            }
-        }
+        let used = memory.tick;
+        memory.chunks.insert(key, Kept { bytes, used, given: Given::Never });
+        while memory.through > THROUGH && memory.remove_oldest(|given| given == Given::Once) {}
+        while memory.bytes > memory.limit && memory.chunks.len() > 1 && memory.remove_oldest(|_| true) {}
+    }
+
+    fn memory(&self) -> MutexGuard<'_, Memory> {
+        self.memory.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Notes a read; the chunks to fetch ahead of it.
@@ -102,6 +130,24 @@ impl Chunks {
         let to = (index + 1 + reader.window).min(count);
         reader.reached = reader.reached.max(to.saturating_sub(1));
         from..to
+    }
+}
+
+impl Memory {
+    fn remove(&mut self, key: &ChunkKey) {
+        if let Some(kept) = self.chunks.remove(key) {
+            self.bytes -= kept.bytes.len();
+            if kept.given == Given::Once {
+                self.through -= kept.bytes.len();
+            }
+        }
+    }
+
+    /// Drops the chunk of this sort that was used least lately; false if there is none.
+    fn remove_oldest(&mut self, sort: impl Fn(Given) -> bool) -> bool {
+        let of_sort = self.chunks.iter().filter(|(_, kept)| sort(kept.given));
+        let oldest = of_sort.min_by_key(|(_, kept)| kept.used).map(|(key, _)| *key);
+        oldest.inspect(|key| self.remove(key)).is_some()
     }
 }
 
@@ -134,7 +180,7 @@ impl Inner {
         let content = held.content();
         let range = self.chunks.note(content, index, chunk_count(held.size()));
         for next in range {
-            if held.locate(next).is_none() || self.chunks.now(content, next).is_some() {
+            if held.locate(next).is_none() || self.chunks.has(content, next) {
                 continue;
             }
             self.fetch_ahead(held, next);
@@ -194,6 +240,25 @@ mod tests {
         assert_eq!(chunks.note(content, 60, 100), 61..61);
         assert_eq!(chunks.note(content, 20, 100).count(), 0);
         assert!(chunks.note(ContentKey(2), 0, 1).is_empty());
+    }
+
+    #[test]
+    fn who_reads_straight_through_leaves_little_behind_and_pushes_nothing_out() {
+        let chunks = Chunks::new(64 * CHUNK_BYTES);
+        let chunk = Bytes::from(vec![0; CHUNK_BYTES]);
+        chunks.keep((ContentKey(1), 0), chunk.clone());
+        for _ in 0..2 {
+            assert!(chunks.now(ContentKey(1), 0).is_some());
+        }
+        for index in 0..200 {
+            chunks.keep((ContentKey(2), index), chunk.clone());
+            chunks.keep((ContentKey(2), index + 1), chunk.clone());
+            assert!(chunks.now(ContentKey(2), index).is_some(), "what was fetched ahead is here when it is read");
+        }
+        assert!(chunks.has(ContentKey(1), 0) && !chunks.has(ContentKey(2), 100));
+        let memory = chunks.memory();
+        let bytes: usize = memory.chunks.values().map(|kept| kept.bytes.len()).sum();
+        assert!(memory.bytes == bytes && bytes <= THROUGH + 3 * CHUNK_BYTES, "{} chunks", memory.chunks.len());
     }
 
     #[test]

@@ -61,7 +61,7 @@ impl Inner {
         self.tree.count_in(loaded.snapshot.memory());
         let freed = directory.publish(state, loaded.clone());
         self.tree.count_out(freed);
-        self.tree.sweep_if_needed();
+        self.tree.sweep_if_needed(key);
         Ok(Some(loaded))
     }
 

@@ -154,7 +154,7 @@ impl Tree {
         let loaded = Arc::new(Loaded { generation, snapshot });
         self.count_in(loaded.snapshot.memory());
         directory.set_loaded(loaded.clone(), files);
-        self.sweep_if_needed();
+        self.sweep_if_needed(directory.key());
         Ok(Some(loaded))
     }
 
@@ -188,8 +188,9 @@ impl Tree {
         let _ = self.bytes.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |now| Some(now.saturating_sub(bytes)));
     }
 
-    /// Drops what was used least lately when snapshots take more memory than they may.
-    pub(crate) fn sweep_if_needed(&self) {
+    /// Drops what was used least lately when snapshots take more memory than they may. `latest`, which has just come, stays even if it is
+    /// larger than all that may stay: whoever looks at a huge directory looks at it page by page.
+    pub(crate) fn sweep_if_needed(&self, latest: DirectoryKey) {
         if self.bytes.load(Ordering::Relaxed) <= self.limit && self.directories.len() <= DIRECTORIES_KEPT * 2 {
             return;
         }
@@ -197,12 +198,14 @@ impl Tree {
         let mut by_age: Vec<(u32, DirectoryKey)> =
             self.directories.iter().map(|entry| (now.wrapping_sub(entry.last_used()), *entry.key())).collect();
         by_age.sort_unstable_by_key(|(age, _)| std::cmp::Reverse(*age));
-        let goal = self.limit / 4 * 3;
+        let latest_bytes = self.directories.get(&latest).and_then(|directory| directory.loaded());
+        let goal = self.limit / 4 * 3 + latest_bytes.map_or(0, |loaded| loaded.snapshot.memory());
         for (_, key) in &by_age {
             if self.bytes.load(Ordering::Relaxed) <= goal {
                 break;
             }
-            if let Some(directory) = self.directories.get(key)
+            if *key != latest
+                && let Some(directory) = self.directories.get(key)
                 && let Some(freed) = directory.unload()
             {
                 self.count_out(freed);

@@ -1,5 +1,6 @@
 //! Walking a path, and reading links, without ever leaving the endpoint (D1).
 
+use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
@@ -15,27 +16,29 @@ const LINKS: usize = 40;
 
 impl Inner {
     pub(super) async fn resolve(self: &Arc<Self>, names: &[&str], follow: bool, call: &Call) -> Result<Found> {
-        let root = self.tree.resolve(&Node::ROOT).await?;
-        let mut found = Found { node: root.node, attributes: self.own_attributes(&root) };
-        let mut rest: VecDeque<String> =
-            names.iter().filter(|name| !name.is_empty()).map(|name| (*name).to_owned()).collect();
+        // Where the walk is: `None` at `/`, whose attributes (a look at all endpoints) few ask for.
+        let mut at: Option<Found> = None;
+        let mut rest: VecDeque<Cow<'_, str>> =
+            names.iter().filter(|name| !name.is_empty()).map(|name| Cow::Borrowed(*name)).collect();
         let mut links = 0;
         let mut frozen = false;
         while let Some(name) = rest.pop_front() {
-            let next = match name.as_str() {
+            let from = at.map_or(Node::ROOT, |found| found.node);
+            let next = match &*name {
                 "." => continue,
                 ".." => {
-                    found = self.parent(&found.node).await?;
+                    at = Some(self.parent(&from).await?);
                     continue;
                 }
                 name => {
-                    let through = Node { view: if frozen { FROZEN } else { 0 }, ..found.node };
-                    self.lookup(&found.node, name, &through.of(call)).await?
+                    let through = Node { view: if frozen { FROZEN } else { 0 }, ..from };
+                    let is_last = rest.iter().all(|name| name == ".");
+                    self.step(&from, name, is_last, &through.of(call)).await?
                 }
             };
             frozen |= next.node.is_frozen();
             if next.node.kind != NodeKind::Link || (rest.is_empty() && !follow) {
-                found = next;
+                at = Some(next);
                 continue;
             }
             links += 1;
@@ -44,12 +47,27 @@ impl Inner {
             }
             let target = self.read_link(&next.node).await?;
             for part in target.split('/').rev().filter(|part| !part.is_empty()) {
-                rest.push_front(part.to_owned());
+                rest.push_front(Cow::Owned(part.to_owned()));
             }
         }
+        let mut found = match at {
+            Some(found) => found,
+            None => {
+                let root = self.tree.resolve(&Node::ROOT).await?;
+                Found { node: root.node, attributes: self.own_attributes(&root) }
+            }
+        };
         found.node.view = if frozen { FROZEN } else { 0 }; // by name there is one way to everything
         found.attributes = found.node.sees(found.attributes);
         Ok(found)
+    }
+
+    /// One name of a path. Of a directory on the way only the node counts, so memory is enough; the attributes of the last one are exact.
+    async fn step(self: &Arc<Self>, from: &Node, name: &str, is_last: bool, call: &Call) -> Result<Found> {
+        match self.lookup_now(from, name, call) {
+            Some(Ok(found)) if !is_last || found.node.kind != NodeKind::Directory => Ok(found),
+            _ => self.lookup(from, name, call).await,
+        }
     }
 
     pub(super) async fn read_link(self: &Arc<Self>, node: &Node) -> Result<String> {

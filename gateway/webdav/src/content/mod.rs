@@ -30,12 +30,18 @@ use multipart::Parts;
 use range::Asked;
 use send::{PIECE, Rest, read};
 
+const CROSS_ORIGIN_RESOURCE_POLICY: HeaderName = HeaderName::from_static("cross-origin-resource-policy");
+/// Headers of an answer with content, with those that hyper adds.
+const HEADERS: usize = 12;
 /// Headers that make a request conditional.
 const CONDITIONS: [HeaderName; 5] = [IF_MATCH, IF_NONE_MATCH, IF_MODIFIED_SINCE, IF_UNMODIFIED_SINCE, IF_RANGE];
 
 /// Answers GET or HEAD of a file, a link, or one of the gateway's own files.
 pub(crate) async fn answer(vfs: &Vfs, conditional: &Conditional, exchange: &Exchange, found: Found) -> Answer {
     let refused = |error: vfs::Error| Refusal::from_error(&error, exchange.class);
+    if CONDITIONS.iter().flat_map(|name| exchange.headers().get_all(name)).any(has_lone_quote) {
+        return Err(Refusal::bad_request("a condition has an entity tag that does not end"));
+    }
     let asked = range::parse(exchange.header(&RANGE));
     let is_conditional = CONDITIONS.iter().any(|name| exchange.headers().contains_key(name));
     let mut call = exchange.call();
@@ -43,7 +49,8 @@ pub(crate) async fn answer(vfs: &Vfs, conditional: &Conditional, exchange: &Exch
         NodeKind::Link => {
             let target = link::raw_target(vfs, &found.node).await.map_err(refused)?;
             let attributes = link::described(&found.attributes, &target);
-            link(conditional, exchange, Found { attributes, ..found }, target.into(), call, is_conditional, asked).await
+            let found = Found { attributes, ..found };
+            Box::pin(link(conditional, exchange, found, target.into(), call, is_conditional, asked)).await
         }
         NodeKind::Special => {
             Err(Refusal::forbidden("this is neither a file nor a directory, so it has no content to serve"))
@@ -51,7 +58,7 @@ pub(crate) async fn answer(vfs: &Vfs, conditional: &Conditional, exchange: &Exch
         _ if exchange.method() == Method::HEAD && found.attributes.size.is_some() => {
             if is_conditional {
                 let target = Target { node: found.node, attributes: found.attributes, link: None, call };
-                return Ok(through_conditional(conditional, exchange, target).await);
+                return Ok(Box::pin(through_conditional(conditional, exchange, target)).await);
             }
             // HEAD never collects: the listing tells all it says.
             Ok(whole_head(exchange, &found, found.attributes.size.unwrap_or(0)))
@@ -85,11 +92,17 @@ pub(crate) async fn answer(vfs: &Vfs, conditional: &Conditional, exchange: &Exch
             call.hold = exchange.config().hold;
             if is_conditional {
                 let target = Target { node: found.node, attributes: found.attributes, link: None, call };
-                return Ok(through_conditional(conditional, exchange, target).await);
+                return Ok(Box::pin(through_conditional(conditional, exchange, target)).await);
             }
             file(vfs, exchange, found, call, asked, start, first).await
         }
     }
+}
+
+/// An entity tag that is nothing but its first quote: the library's parser panics at it.
+fn has_lone_quote(value: &HeaderValue) -> bool {
+    let text = value.as_bytes().split(|byte| *byte == b',').map(<[u8]>::trim_ascii);
+    text.into_iter().any(|tag| tag.strip_prefix(b"W/").unwrap_or(tag) == b"\"")
 }
 
 async fn file(
@@ -209,7 +222,7 @@ async fn link(
 ) -> Answer {
     if is_conditional || matches!(asked, Asked::One(_)) {
         let target = Target { node: found.node, attributes: found.attributes, link: Some(target), call };
-        return Ok(through_conditional(conditional, exchange, target).await);
+        return Ok(Box::pin(through_conditional(conditional, exchange, target)).await);
     }
     let body = if exchange.method() == Method::HEAD { head_of(target.len() as u64) } else { Body::Once(target) };
     let mut response = Response::new(body);
@@ -278,6 +291,7 @@ async fn through_conditional(conditional: &Conditional, exchange: &Exchange, tar
 /// Headers of every piece of evidence: it can never run in a browser.
 fn describe(headers: &mut HeaderMap, exchange: &Exchange, found: &Found) {
     let name = exchange.path.name().unwrap_or("content");
+    headers.reserve(HEADERS);
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type(&found.node, name)));
     headers.insert(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
     if let Some(tag) = entity::tag_text(&found.node, &found.attributes)
@@ -295,7 +309,7 @@ fn describe(headers: &mut HeaderMap, exchange: &Exchange, found: &Found) {
     }
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static("sandbox; default-src 'none'"));
-    headers.insert("cross-origin-resource-policy", HeaderValue::from_static("same-origin"));
+    headers.insert(CROSS_ORIGIN_RESOURCE_POLICY, HeaderValue::from_static("same-origin"));
 }
 
 fn content_range(headers: &mut HeaderMap, text: &str) {

@@ -1,0 +1,9 @@
+//! All bytes of an HTTP connection.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use raptorgate_fuzz::{Target, webdav};
+
+fuzz_target!(|input: &[u8]| {
+    webdav().run(Target::Requests, input);
+});
