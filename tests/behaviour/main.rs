@@ -10,6 +10,7 @@ mod support;
 mod bad_connection;
 mod broken_configuration;
 mod browser;
+mod browser_pages;
 mod collected;
 mod faults;
 mod frozen;

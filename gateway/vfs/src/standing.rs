@@ -6,6 +6,7 @@ use crate::attributes::{FileType, listed_version};
 use crate::content::Held;
 use crate::error::{Error, ErrorKind, Result};
 use crate::flight::Flight;
+use crate::listing::Listing;
 use crate::node::{Node, NodeKind};
 use crate::principal::Call;
 use crate::snapshot::Entry;
@@ -125,10 +126,28 @@ fn under_way(flight: &Flight) -> Standing {
 }
 
 impl Vfs {
+    /// What time the model has.
+    pub fn now(&self) -> Timestamp {
+        self.inner.clock.now()
+    }
+
     /// The listing of a directory that is under way, if one is.
     pub fn being_listed(&self, directory: &Node) -> Option<Activity> {
         let key = DirectoryKey { export: directory.export, own: directory.own };
         Some(self.inner.tree.in_memory(key)?.flight_seen()?.activity())
+    }
+
+    /// The listing of a directory if there is one, of any age. Asks nobody, starts nothing, and is no visit.
+    ///
+    /// # Errors
+    /// `Stale` if the directory is gone for good, `Backend` if the store cannot be read.
+    pub async fn known_listing(&self, directory: &Node) -> Result<Option<Listing>> {
+        if directory.kind != NodeKind::Directory {
+            return Ok(None);
+        }
+        let found = self.inner.tree.resolve(directory).await?;
+        let loaded = self.inner.tree.load(&found).await?;
+        Ok(loaded.map(|loaded| Listing::new(self.inner.clone(), found, loaded).seen_from(directory)))
     }
 
     /// How the content of a file stands.
@@ -158,18 +177,30 @@ impl Vfs {
         }
     }
 
-    /// What collecting `files` files of `bytes` bytes below `node` costs, and whether it would be refused now. Spends nothing.
+    /// Starts the collection of those of these files, all of one endpoint, that can leave together. [`Vfs::collect`] of each of them
+    /// then joins it, and collects what goes alone.
     ///
     /// # Errors
     /// `Stale` if the endpoint is gone, `Backend` if the server cannot be asked.
-    pub async fn would_collect(&self, node: &Node, files: u64, bytes: u64, call: &Call) -> Result<Price> {
-        let inner = &self.inner;
-        let entry = inner.endpoint_of(node.export)?;
-        let flows = files;
-        let mut price = Price { flows, bytes, refused: None };
-        if flows == 0 {
-            return Ok(price);
+    pub async fn collect_together(&self, files: &[Node], call: &Call) -> Result<()> {
+        let call = Call { explicit: true, ..call.clone() };
+        for delivery in self.inner.deliveries(files).await?.iter().filter(|delivery| delivery.len() > 1) {
+            self.inner.collect_wanted(delivery, &call).await?;
         }
+        Ok(())
+    }
+
+    /// What collecting these files, all of one endpoint and `bytes` bytes as listed, costs, and whether it would be refused now. Spends
+    /// nothing.
+    ///
+    /// # Errors
+    /// `Stale` if the endpoint is gone, `Backend` if the server cannot be asked.
+    pub async fn would_collect(&self, files: &[Node], bytes: u64, call: &Call) -> Result<Price> {
+        let inner = &self.inner;
+        let flows = inner.deliveries(files).await?.len() as u64;
+        let mut price = Price { flows, bytes, refused: None };
+        let Some(first) = files.first() else { return Ok(price) };
+        let entry = inner.endpoint_of(first.export)?;
         if !entry.is_online(&*inner.backend, &*inner.clock, inner.settings.offline_after).await? {
             price.refused = Some(entry.offline_error().message().to_owned());
             return Ok(price);

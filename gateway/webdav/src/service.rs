@@ -24,6 +24,8 @@ use crate::{api, content, fake_lock, noise, options, propfind, xml};
 
 /// Time in which a request's body must arrive.
 const BODY_TIMEOUT: Duration = Duration::from_secs(30);
+/// Bytes of a form: a page has a thousand rows that can be picked.
+const FORM: usize = 128 * 1024;
 /// The first segment of what belongs to the gateway itself.
 pub(crate) const OWN: &str = "-";
 
@@ -202,9 +204,9 @@ impl Service {
     /// The buttons of the pages.
     async fn post(&self, exchange: &Exchange, body: Incoming) -> Answer {
         guard::refuse_foreign_posts(exchange.headers())?;
-        read_body(body, xml::MAX_BYTES).await?;
+        let body = read_body(body, FORM).await?;
         let found = self.resolve(exchange).await?;
-        browser::pressed(self, exchange, found).await
+        browser::pressed(self, exchange, found, &body).await
     }
 
     /// A final slash makes a browser follow a link; for every other client a link is a file.

@@ -2,7 +2,7 @@
 
 pub(crate) mod conditional;
 mod range;
-mod send;
+pub(crate) mod send;
 
 use bytes::Bytes;
 use http::header::{

@@ -4,6 +4,7 @@
 mod order;
 mod others;
 mod readers;
+mod wanted;
 
 use std::sync::Arc;
 use std::time::Duration;
