@@ -36,9 +36,9 @@ pub(crate) async fn page(service: &Service, exchange: &Exchange) -> Response<Bod
     let waiting = running.iter().filter(|work| work.waits_until.is_some() || work.queued_until.is_some()).count();
     let _ = write!(
         body,
-        "<div class=\"bar\"><span>{} under way</span><span>{waiting} of them wait</span><span>{} lately</span>\
-         <a href=\"{HREF}?json\">JSON</a></div>",
+        "<div class=\"bar\"><span>{} under way{}</span><span>{} ended lately</span><a href=\"{HREF}?json\">JSON</a></div>",
         running.len(),
+        if waiting > 0 { format!(", {waiting} of them wait") } else { String::new() },
         ended.len()
     );
     if works.is_empty() {

@@ -5,7 +5,7 @@ use std::fmt::Write;
 use futures_util::StreamExt;
 use http::StatusCode;
 use serde::Serialize;
-use vfs::{Call, Listing, Node, NodeKind, Profile, Standing, Vfs};
+use vfs::{Call, Listing, Node, NodeKind, Profile, Protocol, Standing, Vfs};
 
 use super::escape::{attribute, text};
 use super::form::field;
@@ -15,6 +15,7 @@ use super::order::Wanted;
 use super::rows::{from_id, id};
 use super::walk::{Met, Walk};
 use super::work::Works;
+use crate::content::send::PIECE;
 use crate::exchange::Exchange;
 use crate::path::decode;
 use crate::refusal::{Answer, Refusal};
@@ -26,6 +27,8 @@ const FILES: usize = 10_000;
 const NAMED: usize = 200;
 /// Files that are asked for at the same time; the others wait here, so that one wish does not fill the queue of an endpoint.
 const AT_ONCE: usize = 16;
+/// Larger files are read from the server when somebody reads them.
+const BROUGHT: u64 = 256 << 20;
 
 /// What was picked, and what of it can be collected.
 #[derive(Debug, Default, Serialize)]
@@ -177,25 +180,35 @@ async fn below(service: &Service, directory: &Node, name: &str, call: &Call, quo
 }
 
 /// Starts it. Each file's state shows on the page of its directory.
-pub(crate) fn start(vfs: &Vfs, works: &Works, wanted: Vec<Wish>, call: &Call) {
-    let mut queue = Vec::with_capacity(wanted.len());
-    for wish in wanted {
-        works.expect(wish.node.own);
-        queue.push(wish.node);
-    }
+pub(crate) fn start(vfs: &Vfs, works: &Works, files: Vec<Node>, call: &Call) {
+    files.iter().for_each(|file| works.expect(file.own));
     let (vfs, works, call) = (vfs.clone(), works.clone(), call.clone());
     tokio::spawn(async move {
-        if let Err(error) = vfs.collect_together(&queue, &call).await {
+        if let Err(error) = vfs.collect_together(&files, &call).await {
             tracing::warn!(%error, "files that were picked cannot leave together; each goes alone");
         }
-        futures_util::stream::iter(queue)
+        futures_util::stream::iter(files)
             .for_each_concurrent(AT_ONCE, |node| {
-                let progress = vfs.collect(&node, &call);
-                let works = works.clone();
-                async move { works.follow(node.own, progress).await }
+                let (vfs, works, call) = (vfs.clone(), works.clone(), call.clone());
+                async move {
+                    works.follow(node.own, vfs.collect(&node, &call)).await;
+                    bring(&vfs, &node, &call).await;
+                }
             })
             .await;
     });
+}
+
+/// Reads what was collected from the server once, so that it is here and hashed when somebody looks.
+async fn bring(vfs: &Vfs, file: &Node, call: &Call) {
+    let call = Call { protocol: Protocol::Gateway, ..call.clone() };
+    let mut offset = 0;
+    while let Ok(data) = vfs.read_collected(file, offset, PIECE, &call).await {
+        offset += data.len() as u64;
+        if data.eof || data.is_empty() || data.attributes.size.is_none_or(|size| size > BROUGHT) {
+            return;
+        }
+    }
 }
 
 /// The page of the price, with the button that spends it.

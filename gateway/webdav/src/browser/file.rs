@@ -74,14 +74,13 @@ async fn heading(
         NodeKind::File => {
             let work = service.pages.works.latest(found.node.own);
             let shown = Shown::of(standing, attributes.size, work.as_ref());
-            let word = if matches!(standing, Standing::Collected { .. }) { "collected" } else { &shown.text };
             let _ = write!(
                 body,
                 "<span id=\"s{}\" class=\"{}\" title=\"{}\">{}</span>",
                 id(found.node.own),
                 if shown.class == "quiet" { "badge" } else { shown.class },
                 label(&shown.title),
-                text(word)
+                text(&shown.text)
             );
             match standing {
                 Standing::Collected { changed_since, .. } => {

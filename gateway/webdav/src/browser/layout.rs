@@ -13,6 +13,7 @@ pub(crate) struct Page {
     crumbs: String,
     here: &'static str,
     refresh: Option<u32>,
+    always: bool,
     live: Option<String>,
 }
 
@@ -24,6 +25,7 @@ impl Page {
             crumbs: path.map(crumbs).unwrap_or_default(),
             here: "",
             refresh: None,
+            always: false,
             live: None,
         }
     }
@@ -37,6 +39,12 @@ impl Page {
     /// A browser without scripts asks again every so many seconds.
     pub(crate) fn refresh_every(&mut self, seconds: u32) {
         self.refresh = Some(self.refresh.map_or(seconds, |other| other.min(seconds)));
+    }
+
+    /// Every browser asks again: there is nothing yet of which a script could hear.
+    pub(crate) fn refresh_always(&mut self, seconds: u32) {
+        self.refresh_every(seconds);
+        self.always = true;
     }
 
     /// A browser with scripts hears from this address when something changes.
@@ -54,10 +62,11 @@ impl Page {
 
     /// What stands before the body of the page, and what after it.
     pub(crate) fn split(self) -> (String, &'static str) {
-        let refresh = self
-            .refresh
-            .map(|seconds| format!("<noscript><meta http-equiv=\"refresh\" content=\"{seconds}\"></noscript>"))
-            .unwrap_or_default();
+        let refresh = match self.refresh {
+            None => String::new(),
+            Some(seconds) if self.always => format!("<meta http-equiv=\"refresh\" content=\"{seconds}\">"),
+            Some(seconds) => format!("<noscript><meta http-equiv=\"refresh\" content=\"{seconds}\"></noscript>"),
+        };
         let live = self.live.map(|live| format!(" data-live=\"{}\"", attribute(&live))).unwrap_or_default();
         let title = strip_spans(&self.title);
         let mut links = String::new();
@@ -178,7 +187,9 @@ pub(crate) fn exact_time(time: Option<Timestamp>) -> String {
     let Some(time) = time else { return "<span class=\"dim\">not known</span>".to_owned() };
     let exact = time.to_rfc3339();
     match parts(&exact) {
-        Some((date, clock, fraction)) => format!("<time>{date} {clock}<i>{fraction}</i></time>"),
+        Some((date, clock, "")) => format!("<time>{date} {clock}</time>"),
+        // Where there is no room for the digits below the second they are told.
+        Some((date, clock, fraction)) => format!("<time title=\"{exact}\">{date} {clock}<i>{fraction}</i></time>"),
         None => format!("<time>{exact}</time>"),
     }
 }
@@ -194,8 +205,11 @@ mod tests {
         assert_eq!(size(u64::MAX), format!("<span title=\"{} bytes\">16.0 EiB</span>", u64::MAX));
         let exact = Timestamp::new(-11_644_473_600, 100);
         assert_eq!(time(Some(exact)), "<time title=\"1601-01-01T00:00:00.0000001Z\">1601-01-01 00:00:00</time>");
-        assert_eq!(exact_time(Some(exact)), "<time>1601-01-01 00:00:00<i>.0000001</i></time>");
-        assert_eq!(exact_time(Some(Timestamp::new(0, 0))), "<time>1970-01-01 00:00:00<i></i></time>");
+        assert_eq!(
+            exact_time(Some(exact)),
+            "<time title=\"1601-01-01T00:00:00.0000001Z\">1601-01-01 00:00:00<i>.0000001</i></time>"
+        );
+        assert_eq!(exact_time(Some(Timestamp::new(0, 0))), "<time>1970-01-01 00:00:00</time>");
         assert!(time(None).contains("not known") && exact_time(None).contains("not known"));
     }
 

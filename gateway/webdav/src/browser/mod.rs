@@ -109,11 +109,12 @@ pub(crate) async fn pressed(service: &Service, exchange: &Exchange, found: Found
             let pick = collect::Pick::from_form(&fields);
             let quote = collect::quote(service, &found.node, &pick, &call).await;
             let quote = quote.map_err(|error| Refusal::from_error(&error, exchange.class))?;
-            collect::start(&service.vfs, &service.pages.works, quote.wanted, &call);
+            let files = quote.wanted.iter().map(|wish| wish.node).collect();
+            collect::start(&service.vfs, &service.pages.works, files, &call);
             see_other(&directory::location(&href, form::field(&fields, "view").unwrap_or_default()))
         }
         NodeKind::File if exchange.asks("collect") => {
-            service.pages.works.watch(found.node.own, service.vfs.collect(&found.node, &call));
+            collect::start(&service.vfs, &service.pages.works, vec![found.node], &call);
             see_other(&format!("{href}?info=1"))
         }
         _ => Err(Refusal::bad_request(
@@ -136,7 +137,7 @@ pub(crate) fn refusal_page(refusal: &Refusal, exchange: &Exchange) -> String {
     let title = refusal.status.canonical_reason().unwrap_or("Refused");
     let mut page = Page::new(title, Some(&exchange.path));
     if refusal.retry_after.is_some() {
-        page.refresh_every(2);
+        page.refresh_always(2);
     }
     let mut body = format!("<h1>{title}</h1><p class=\"notice failed\">{}</p>", text(&refusal.message));
     if exchange.headers().contains_key("sec-fetch-site") && refusal.status == StatusCode::FORBIDDEN {

@@ -183,7 +183,7 @@ mod tests {
     fn a_line_of_hexadecimal_has_offset_bytes_and_letters() {
         assert_eq!(
             render(b"<MZ>\x90\0", Form::Hex),
-            "<b>00000000</b>  3c 4d 5a 3e 90 00                                  &lt;MZ&gt;··\n"
+            "<b>00000000</b>  3c 4d 5a 3e 90 00                                 &lt;MZ&gt;··\n"
         );
     }
 

@@ -119,8 +119,14 @@ async fn an_archive_whose_content_breaks_off_breaks_the_connection() {
     ask(&gateway, "POST", "/-/api/v1/collect", &[], wish.as_bytes()).await;
     gateway.backend.set_short_reads(true);
     for format in ["tar", "zip"] {
-        let response = ask(&gateway, "GET", &linux(&format!("case/?{format}")), &[], b"").await;
-        assert!(!response.complete, "{format}");
+        let mut client = Client::connect(gateway.address).await;
+        client.write("GET", &linux(&format!("case/?{format}")), &[], b"").await;
+        // Nothing has left yet when the first piece fails, or something has and its end never comes.
+        if client.read_head().await.is_some() {
+            while let Some(chunk) = client.read_chunk().await {
+                assert!(!chunk.is_empty(), "{format} ended as if it were whole");
+            }
+        }
     }
 }
 

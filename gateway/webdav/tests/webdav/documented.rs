@@ -174,6 +174,8 @@ async fn answers_have_exactly_the_fields_of_the_document() {
         &post(&gateway, "/-/api/v1/price", &json!({"path": linux("d"), "filter": ""})).await,
     );
 
+    // Its hash is worked out once all of it was read.
+    assert_eq!(ask(&gateway, "GET", &linux("d/collected"), &[], b"").await.status, 200);
     // A refresh that fails leaves its mark on a good listing; one that was never listed leaves only that.
     gateway.backend.deny(LINUX, "auto", &["d"]);
     post(&gateway, "/-/api/v1/refresh", &json!({"path": linux("d")})).await;
@@ -182,13 +184,16 @@ async fn answers_have_exactly_the_fields_of_the_document() {
     let wish = json!({"path": linux("d/on its way")}).to_string();
     under_way.write("POST", "/-/api/v1/collect", &[], wish.as_bytes()).await;
     let hashed = |text: &str| text.contains("sha256_gateway\":\"") && text.contains("under_way");
-    let listing = loop {
-        let listing = ask(&gateway, "GET", &linux("d/?json"), &[], b"").await;
-        if hashed(listing.text()) {
-            break listing;
+    let listing = tokio::time::timeout(std::time::Duration::from_secs(60), async {
+        loop {
+            let listing = ask(&gateway, "GET", &linux("d/?json"), &[], b"").await;
+            if hashed(listing.text()) {
+                break listing;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
         }
-        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
-    };
+    });
+    let listing = listing.await.expect("a listing with a hash and a file on its way");
     document.answer("get", directory, &listing);
     assert!(listing.text().contains("\"failed_since\":{"), "{}", listing.text());
     document.answer("get", directory, &ask(&gateway, "GET", &linux("d/?tar"), &[], b"").await);
