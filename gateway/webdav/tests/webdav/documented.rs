@@ -136,6 +136,7 @@ async fn eventful() -> Gateway {
     .await;
     gateway.backend.add_file(LINUX, "auto", &["d", "refused"], "r");
     gateway.backend.add_file(LINUX, "auto", &["d", "collected"], "c");
+    gateway.backend.add_directory(LINUX, "auto", &["never"]);
     gateway.backend.deny(LINUX, "auto", &["d", "refused"]);
     gateway.backend.add_file(LINUX, "auto", &["d", "on its way"], "w");
     gateway.backend.add_entry(
@@ -246,11 +247,11 @@ async fn events(gateway: &Gateway, document: &mut Document) {
     for path in ["d/", "never/"] {
         let mut listener = Client::connect(gateway.address).await;
         if path == "never/" {
-            gateway.backend.add_directory(LINUX, "auto", &["never"]);
             ask(gateway, "GET", &linux(path), &[("User-Agent", BROWSER), ("Accept", "text/html")], b"").await;
         }
         listener.write("GET", &format!("/-/api/v1/events?path={}", linux(path)), &[], b"").await;
         let head = listener.read_head().await.unwrap();
+        assert_eq!(head.status, 200, "{path}");
         document.answer("get", "/-/api/v1/events", &head);
         let before = heard.len();
         while !heard[before..].contains("event: ") {
