@@ -19,11 +19,17 @@ use crate::service::Service;
 /// The page.
 pub(crate) async fn page(service: &Service, exchange: &Exchange, found: Found) -> Answer {
     let wanted = Wanted::of(exchange);
-    // What is rendered may be older than this by the time that it is shown, never newer.
-    let seen = live::signature(&service.vfs, &service.pages.works, &Topic::Directory(found.node)).await;
+    let topic = Topic::Directory(found.node);
+    let signature = || live::signature(&service.vfs, &service.pages.works, &topic);
+    // What is rendered may be newer than this by the time that it is shown, never older.
+    let before = signature().await;
     let listed = service.vfs.list(&found.node, &exchange.call()).await;
+    // A visit that begins a listing is no reason to load its page again.
+    let seen = if listed.is_ok() { before } else { signature().await };
     let state =
         service.vfs.freshness(&found.node).await.map_err(|error| Refusal::from_error(&error, exchange.class))?;
+    // It was listed just now, and the page does not have it.
+    let seen = if listed.is_err() && matches!(state, Freshness::Listed { .. }) { "none".to_owned() } else { seen };
     let on_endpoint = service.vfs.is_on_endpoint(&found.node).await.unwrap_or(false);
     let name = exchange.path.name().unwrap_or("/");
     let mut page = Page::new(name, Some(&exchange.path));
