@@ -26,7 +26,7 @@ type Listing = BTreeMap<String, u64>;
 /// Some files stay, some come and go, some grow; which state it is stands in it.
 fn state(number: usize) -> Listing {
     (0..FILES)
-        .filter(|file| (file * 7 + number) % 3 != 0)
+        .filter(|file| !(file * 7 + number).is_multiple_of(3))
         .map(|file| (format!("file-{file:03}"), (file + number * (file % 2)) as u64))
         .chain([(format!("state-{number}"), number as u64)])
         .collect()

@@ -51,7 +51,7 @@ fn a_directory_is_a_page_with_its_entries() {
     for name in ["documents/", "pictures/", "empty/"] {
         assert!(page.contains(name), "no {name} in {page}");
     }
-    assert!(!page.contains("<script"), "a name became part of the page: {page}");
+    assert_eq!(page.matches("<script").count(), 1, "a name became part of the page: {page}");
 }
 
 #[test]

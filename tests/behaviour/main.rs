@@ -11,6 +11,7 @@ mod bad_connection;
 mod both_protocols;
 mod broken_configuration;
 mod browser;
+mod browser_pages;
 mod collected;
 mod faults;
 mod frozen;

@@ -168,7 +168,7 @@ impl Flight {
         }
     }
 
-    fn activity(&self) -> Activity {
+    pub(crate) fn activity(&self) -> Activity {
         let status = self.status.borrow();
         Activity {
             job: status.job.clone(),

@@ -23,6 +23,7 @@ mod planner;
 pub mod principal;
 pub mod settings;
 pub mod snapshot;
+pub mod standing;
 pub mod store;
 #[cfg(feature = "testing")]
 pub mod testing;
@@ -42,6 +43,7 @@ pub use node::{HANDLE_BYTES, Keys, Node, NodeKind};
 pub use path::EndpointPath;
 pub use principal::{Call, Principal, Protocol, Reads, Reason};
 pub use settings::Settings;
+pub use standing::{Price, Standing};
 pub use timestamp::Timestamp;
 pub use tree::Budget;
 pub use vfs::{Activity, Data, EndpointStatus, Found, Parts, Progress, Vfs};

@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use crate::attributes::Attributes;
 use crate::name::Profile;
-use crate::node::Node;
+use crate::node::{Identity, Node};
+use crate::snapshot::Row;
+use crate::standing::Standing;
 use crate::timestamp::Timestamp;
 use crate::tree::{Directory, Loaded, State};
 use crate::vfs::Inner;
@@ -90,6 +92,24 @@ impl Listing {
     /// The raw target of the link at `ordinal`, as the endpoint says.
     pub fn raw_link(&self, ordinal: u32) -> Option<&str> {
         self.loaded.snapshot.rows().row(ordinal)?.link()
+    }
+
+    /// The entry at `ordinal` exactly as the endpoint said it: real mode, unaltered times.
+    pub fn row(&self, ordinal: u32) -> Option<Row<'_>> {
+        self.loaded.snapshot.rows().row(ordinal)
+    }
+
+    /// Where the entry with this identity stands.
+    pub fn find(&self, own: Identity) -> Option<u32> {
+        Some(self.loaded.snapshot.by_identity(own)?.ordinal)
+    }
+
+    /// How the content of the entry at `ordinal` stands; `node` as [`Listing::entry`] gives it.
+    pub fn standing(&self, ordinal: u32, node: &Node) -> Standing {
+        match self.loaded.snapshot.entry(ordinal) {
+            Some(entry) => self.inner.standing(&self.directory, &entry, node),
+            None => Standing::NoContent,
+        }
     }
 
     /// Cookie of the entry at `ordinal`: generation << 32 | ordinal + 3, below 2^63 (D28).

@@ -117,6 +117,12 @@ pub trait Admission: Send + Sync + 'static {
     /// # Errors
     /// `Denied` or `Budget`, with the reason.
     async fn admit(&self, call: &Call, endpoint: &EndpointId, path: &str, spend: &Spend) -> Result<()>;
+
+    /// What [`Admission::admit`] would say to so many collections of so many bytes together. Spends nothing and records nothing.
+    ///
+    /// # Errors
+    /// As [`Admission::admit`].
+    async fn would_admit(&self, call: &Call, endpoint: &EndpointId, flows: u64, bytes: u64) -> Result<()>;
 }
 
 /// Something that happened and belongs into the ledger.

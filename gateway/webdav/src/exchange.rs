@@ -11,7 +11,7 @@ use vfs::{Call, Protocol};
 
 use crate::client::ClientClass;
 use crate::config::Config;
-use crate::path::RequestPath;
+use crate::path::{RequestPath, decode};
 use crate::service::OWN;
 
 /// The form in which a client reads what is not evidence.
@@ -94,6 +94,11 @@ impl Exchange {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
             (name == word).then_some(value)
         })
+    }
+
+    /// The value of a query parameter, decoded as a form encodes it; `None` if it is not there or no text.
+    pub(crate) fn query_text(&self, word: &str) -> Option<String> {
+        decode(&self.query(word)?.replace('+', " "))
     }
 
     /// Settings.

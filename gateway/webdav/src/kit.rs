@@ -20,10 +20,6 @@ pub(crate) fn answer(exchange: &Exchange, name: &str) -> Answer {
     let Some((_, file, template)) = FILES.iter().find(|(known, _, _)| *known == name) else {
         return Err(Refusal::absent("the gateway has nothing of this name"));
     };
-    if !matches!(*exchange.method(), Method::GET | Method::HEAD) {
-        let refusal = Refusal::new(http::StatusCode::METHOD_NOT_ALLOWED, "this method is not served here");
-        return Err(Refusal { allow: Some("GET, HEAD"), ..refusal });
-    }
     let text = filled_in(template, exchange);
     let mut response = Response::new(if exchange.method() == Method::HEAD { Body::empty() } else { Body::from(text) });
     let headers = response.headers_mut();

@@ -22,12 +22,14 @@ use crate::opening::Openings;
 use crate::path::RequestPath;
 use crate::refusal::{Answer, Refusal};
 use crate::seats::Seat;
-use crate::{api, content, fake_lock, kit, noise, options, propfind, xml};
+use crate::{api, content, fake_lock, noise, options, propfind, xml};
 
 /// Time in which a request's body must arrive.
 const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 /// Bytes of a body that is refused and read all the same.
 const MAX_UNWANTED: usize = 64 * 1024;
+/// Bytes of a form: a page has a thousand rows that can be picked.
+const FORM: usize = 128 * 1024;
 /// The first segment of what belongs to the gateway itself.
 pub(crate) const OWN: &str = "-";
 
@@ -170,12 +172,6 @@ impl Service {
         if method == Method::OPTIONS {
             return Ok(options::answer());
         }
-        if let [own, connect, file] = exchange.path.segments()
-            && own == OWN
-            && connect == "connect"
-        {
-            return kit::answer(exchange, file);
-        }
         if exchange.path.segments().first().is_some_and(|first| first == OWN) {
             return Box::pin(api::answer(self, exchange, body)).await;
         }
@@ -243,9 +239,9 @@ impl Service {
     /// The buttons of the pages.
     async fn post(&self, exchange: &Exchange, body: Incoming) -> Answer {
         guard::refuse_foreign_posts(exchange.headers())?;
-        read_body(body, xml::MAX_BYTES).await?;
+        let body = read_body(body, FORM).await?;
         let found = self.resolve(exchange).await?;
-        browser::pressed(self, exchange, found).await
+        browser::pressed(self, exchange, found, &body).await
     }
 
     /// A final slash makes a browser follow a link; for every other client a link is a file.

@@ -1,5 +1,6 @@
 //! Fixtures: the program, a tree on disk, the truth about it, the clients.
 
+pub mod chromium;
 pub mod control;
 pub mod gateway;
 pub mod ground_truth;

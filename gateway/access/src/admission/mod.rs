@@ -75,6 +75,7 @@ struct Pair {
 struct Demand<'a> {
     principal: &'a Principal,
     endpoint: &'a EndpointId,
+    flows: u64,
     bytes: u64,
     explicit: bool,
 }
@@ -95,7 +96,7 @@ impl LocalAdmission {
     }
 
     fn judge(&self, spending: &mut Spending, demand: &Demand<'_>, now: i64) -> Result<()> {
-        let Demand { principal, endpoint, bytes, explicit } = demand;
+        let Demand { principal, endpoint, flows, bytes, explicit } = demand;
         self.judge_fan_out(spending, demand, now)?;
         let refuse = |wait: Option<i64>, budget: String| match wait {
             Some(0) => Ok(()),
@@ -105,8 +106,13 @@ impl LocalAdmission {
                 format!("{budget} is smaller than this file; collect it explicitly if you want it"),
             )),
         };
+        let budget = self.limits.flows_per_hour;
+        if *flows > budget.max(1) {
+            let message = format!("{flows} flows are more than the budget of {budget} flows an hour on {endpoint}");
+            return Err(Error::new(ErrorKind::Budget, message));
+        }
         if let Some(pair) = spending.pairs.get_mut(&((*principal).clone(), (*endpoint).clone())) {
-            let wait = pair.flows.wait(now, 1, self.limits.flows_per_hour);
+            let wait = pair.flows.wait(now, *flows, budget);
             refuse(
                 wait,
                 format!(
@@ -166,7 +172,7 @@ impl LocalAdmission {
     }
 
     fn spend(&self, spending: &mut Spending, demand: &Demand<'_>, now: i64) {
-        let Demand { principal, endpoint, bytes, .. } = demand;
+        let Demand { principal, endpoint, flows, bytes, .. } = demand;
         let familiar_for = seconds(self.limits.familiar_for);
         let pair = match spending.pairs.entry(((*principal).clone(), (*endpoint).clone())) {
             Entry::Occupied(entry) => {
@@ -179,7 +185,7 @@ impl LocalAdmission {
             Entry::Vacant(entry) => entry.insert(Pair::new(now)),
         };
         pair.touched = pair.touched.max(now);
-        pair.flows.spend(now, 1);
+        pair.flows.spend(now, *flows);
         if *bytes > 0 {
             pair.bytes.spend(now, *bytes);
             let day = spending.endpoints.entry((*endpoint).clone()).or_insert_with(|| Window::new(DAY));
@@ -210,7 +216,7 @@ impl Admission for LocalAdmission {
             Spend::Collection { bytes } => *bytes,
         };
         let now = self.clock.now().seconds;
-        let demand = Demand { principal: &call.principal, endpoint, bytes, explicit: call.explicit };
+        let demand = Demand { principal: &call.principal, endpoint, flows: 1, bytes, explicit: call.explicit };
         let mut spending = self.spending.lock().unwrap_or_else(PoisonError::into_inner);
         let judged = self.judge(&mut spending, &demand, now);
         match &judged {
@@ -218,6 +224,12 @@ impl Admission for LocalAdmission {
             Err(refusal) => tracing::info!(principal = call.principal.name(), %endpoint, path, %refusal, "refused"),
         }
         judged
+    }
+
+    async fn would_admit(&self, call: &Call, endpoint: &EndpointId, flows: u64, bytes: u64) -> Result<()> {
+        let demand = Demand { principal: &call.principal, endpoint, flows, bytes, explicit: call.explicit };
+        let mut spending = self.spending.lock().unwrap_or_else(PoisonError::into_inner);
+        self.judge(&mut spending, &demand, self.clock.now().seconds)
     }
 }
 

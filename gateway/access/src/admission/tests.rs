@@ -47,6 +47,24 @@ impl Desk {
 const GIB: u64 = 1 << 30;
 
 #[tokio::test]
+async fn what_many_flows_would_be_told_is_told_without_spending() {
+    let desk = Desk::new(Limits { flows_per_hour: 3, ..Limits::default() });
+    let mut call = Call::new(Principal::new("alice"), Protocol::Browser, Duration::ZERO);
+    call.explicit = true;
+    let endpoint = EndpointId::root_org("C.1");
+    for _ in 0..5 {
+        desk.admission.would_admit(&call, &endpoint, 3, GIB).await.unwrap();
+    }
+    desk.ask("alice", "C.1", Spend::Listing).await.unwrap();
+    desk.admission.would_admit(&call, &endpoint, 2, 0).await.unwrap();
+    let later = desk.admission.would_admit(&call, &endpoint, 3, 0).await.unwrap_err();
+    assert!(later.to_string().contains("60 minutes from now"), "{later}");
+    let never = desk.admission.would_admit(&call, &endpoint, 4, 0).await.unwrap_err();
+    assert!(never.to_string().contains("4 flows are more than the budget of 3"), "{never}");
+    assert_eq!(never.kind(), ErrorKind::Budget);
+}
+
+#[tokio::test]
 async fn flows_past_the_hourly_budget_are_refused_until_the_oldest_is_an_hour_old() {
     let desk = Desk::new(Limits { flows_per_hour: 2, ..Limits::default() });
     desk.ask("alice", "C.1", Spend::Listing).await.unwrap();

@@ -32,7 +32,7 @@ const REFUSAL_AGE: Duration = Duration::from_secs(60);
 const REFUSALS_KEPT: usize = 10_000;
 
 impl Refusals {
-    pub(super) fn get(&self, node: &Node, now: Timestamp) -> Option<Error> {
+    pub(crate) fn get(&self, node: &Node, now: Timestamp) -> Option<Error> {
         let refusal = self.by_version.get(&(node.export, node.own, node.version))?;
         (now.since(refusal.0) < REFUSAL_AGE).then(|| refusal.1.clone())
     }

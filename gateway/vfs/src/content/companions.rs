@@ -62,6 +62,25 @@ impl<'a> Set<'a> {
     }
 }
 
+/// Whether a file of a directory may have companions in it; `exists`: whether it has a file of this name in lower case. Asked of many files
+/// of a large directory, so it does not look at every other one.
+pub(super) fn may_have_companions(name: &str, exists: impl Fn(&str) -> bool) -> bool {
+    let name = name.to_ascii_lowercase();
+    let base = without_journal(&name);
+    let journal_of = |of: &str| {
+        JOURNALS.iter().any(|ending| {
+            let other = format!("{of}{ending}");
+            other != name && exists(&other)
+        })
+    };
+    let of_one_file = base != name && exists(base) || journal_of(base) || journal_of(&name);
+    let of_database = DATABASES.iter().any(|(database, logs)| {
+        name == *database
+            || exists(database) && logs.iter().any(|(begin, end)| begins(&name, begin) && ends(&name, end).is_some())
+    });
+    of_one_file || of_database
+}
+
 fn without_journal(name: &str) -> &str {
     JOURNALS.iter().find_map(|ending| ends(name, ending)).filter(|base| !base.is_empty()).unwrap_or(name)
 }

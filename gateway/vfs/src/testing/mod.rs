@@ -55,6 +55,10 @@ impl Admission for AdmitAll {
     async fn admit(&self, _: &Call, _: &EndpointId, _: &str, _: &Spend) -> Result<()> {
         Ok(())
     }
+
+    async fn would_admit(&self, _: &Call, _: &EndpointId, _: u64, _: u64) -> Result<()> {
+        Ok(())
+    }
 }
 
 /// Records nothing.

@@ -225,6 +225,11 @@ impl Directory {
         lock(&self.flight).as_ref().is_some_and(|flight| !flight.has_ended())
     }
 
+    /// The listing under way, for somebody who only looks.
+    pub(crate) fn flight_seen(&self) -> Option<Arc<Flight>> {
+        lock(&self.flight).as_ref().filter(|flight| !flight.has_ended()).cloned()
+    }
+
     /// Lets go of a listing that ended.
     pub(crate) fn end_flight(&self, ended: &Arc<Flight>) {
         let mut flight = lock(&self.flight);
@@ -266,6 +271,11 @@ impl Directory {
             collections.remove(&file);
         }
         !wanted
+    }
+
+    /// The collection of this version that is under way, for somebody who only looks.
+    pub(crate) fn collection_seen(&self, file: (Identity, u32)) -> Option<Arc<Flight>> {
+        lock(&self.collections).get(&file).filter(|running| !running.has_ended()).cloned()
     }
 
     /// The collection of this version that is under way, for somebody who wants it.

@@ -1,5 +1,7 @@
-//! What lies below `/-/`: the style sheet, the connect page, the metrics, and the JSON API of the program's verbs (docs/openapi.yaml).
+//! What lies below `/-/`: the gateway's own pages, the metrics, and the JSON API of the program's verbs and of the pages
+//! (docs/openapi.yaml).
 
+mod events;
 mod progress;
 
 use http::header::{CONTENT_TYPE, HeaderValue};
@@ -11,11 +13,13 @@ use vfs::{Found, NodeKind, Profile};
 
 use crate::body::Body;
 use crate::browser;
-use crate::exchange::Exchange;
-use crate::guard;
-use crate::path::{RequestPath, decode};
+use crate::browser::collect;
+use crate::browser::order::Wanted;
+use crate::exchange::{Audience, Exchange};
+use crate::path::RequestPath;
 use crate::refusal::{Answer, Refusal};
 use crate::service::{Service, read_body, uncached};
+use crate::{guard, kit};
 
 /// The text format of Prometheus.
 const METRICS: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -33,6 +37,65 @@ struct Wish {
     depth: u32,
 }
 
+/// What a price is asked for.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Pick {
+    /// The directory.
+    path: String,
+    /// Names in it, as a mount shows them; what is known below those that are directories counts too. `None`: all its files.
+    names: Option<Vec<String>>,
+    /// Only names that pass count, if there are no `names`.
+    #[serde(default)]
+    filter: String,
+}
+
+/// What can be asked below `/-/`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Operation {
+    Asset,
+    Activity,
+    CancelButton,
+    Connect,
+    Kit,
+    Health,
+    Metrics,
+    Clients,
+    Connections,
+    Status,
+    ActivityApi,
+    Provenance,
+    Events,
+    Price,
+    Refresh,
+    Collect,
+    Cancel,
+}
+
+/// Every operation; docs/openapi.yaml has exactly these.
+const OPERATIONS: [(Method, &str, Operation); 20] = [
+    (Method::GET, "style.css", Operation::Asset),
+    (Method::GET, "view.js", Operation::Asset),
+    (Method::GET, "icon.svg", Operation::Asset),
+    (Method::GET, "activity", Operation::Activity),
+    (Method::POST, "activity", Operation::CancelButton),
+    (Method::GET, "connect", Operation::Connect),
+    (Method::GET, "connect/windows.reg", Operation::Kit),
+    (Method::GET, "connect/windows.ps1", Operation::Kit),
+    (Method::GET, "health", Operation::Health),
+    (Method::GET, "metrics", Operation::Metrics),
+    (Method::GET, "api/v1/status", Operation::Status),
+    (Method::GET, "api/v1/clients", Operation::Clients),
+    (Method::GET, "api/v1/connections", Operation::Connections),
+    (Method::GET, "api/v1/activity", Operation::ActivityApi),
+    (Method::GET, "api/v1/provenance", Operation::Provenance),
+    (Method::GET, "api/v1/events", Operation::Events),
+    (Method::POST, "api/v1/price", Operation::Price),
+    (Method::POST, "api/v1/refresh", Operation::Refresh),
+    (Method::POST, "api/v1/collect", Operation::Collect),
+    (Method::POST, "api/v1/cancel", Operation::Cancel),
+];
+
 /// What is to be taken back.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -41,28 +104,63 @@ struct Cancel {
     job: String,
 }
 
+/// The operation that a request asks for.
+fn operation(method: &Method, names: &[&str]) -> Result<Operation, Refusal> {
+    let path = names.join("/");
+    let method = if method == Method::HEAD { &Method::GET } else { method };
+    let mut known = OPERATIONS.iter().filter(|(_, known, _)| *known == path).peekable();
+    if known.peek().is_none() {
+        return Err(Refusal::absent("the gateway has nothing of this name"));
+    }
+    let (mut reads, mut posts) = (false, false);
+    for (known, _, operation) in known {
+        if known == method {
+            return Ok(*operation);
+        }
+        reads |= known == Method::GET;
+        posts |= known == Method::POST;
+    }
+    Err(not_allowed(match (reads, posts) {
+        (true, true) => "GET, HEAD, POST",
+        (true, false) => "GET, HEAD",
+        _ => "POST",
+    }))
+}
+
 /// Answers a request below `/-/`.
 pub(crate) async fn answer(service: &Service, exchange: &Exchange, body: Incoming) -> Answer {
     let names = exchange.path.names();
-    let is_read = matches!(*exchange.method(), Method::GET | Method::HEAD);
-    let is_post = exchange.method() == Method::POST;
-    match names.get(1..).unwrap_or_default() {
-        ["style.css"] if is_read => Ok(browser::style(exchange)),
-        ["activity"] if is_read => Ok(browser::activity_page(service, exchange)),
-        ["metrics"] if is_read => Ok(send(exchange, (service.config.metrics)(), METRICS)),
-        ["connect"] if is_read => Ok(browser::connect_page(exchange)),
-        ["api", "v1", "status"] if is_read => Ok(respond(exchange, &status(service))),
-        ["api", "v1", "clients"] if is_read => Ok(respond(exchange, &json!(service.vfs.endpoints()))),
-        ["api", "v1", "connections"] if is_read => Ok(respond(exchange, &(service.config.connections)())),
-        ["api", "v1", "activity"] if is_read => Ok(respond(exchange, &json!(service.vfs.activity()))),
-        ["api", "v1", "provenance"] if is_read => {
-            let path = exchange.query("path").map(|path| path.replace('+', " ")).and_then(|path| decode(&path));
+    let names = names.get(1..).unwrap_or_default();
+    let as_json = exchange.audience() == Audience::Json;
+    match operation(exchange.method(), names)? {
+        Operation::Asset => {
+            let asset = names.first().and_then(|name| browser::asset(exchange, name));
+            asset.ok_or_else(|| Refusal::absent("the gateway has nothing of this name"))
+        }
+        Operation::Activity if !as_json => Ok(browser::activity_page(service, exchange).await),
+        Operation::Activity | Operation::ActivityApi => Ok(respond(exchange, &json!(service.vfs.activity()))),
+        Operation::CancelButton => {
+            guard::refuse_foreign_posts(exchange.headers())?;
+            browser::cancel(service, exchange, &read_body(body, MAX_BODY).await?).await
+        }
+        Operation::Connect if as_json => Ok(respond(exchange, &connect(service))),
+        Operation::Connect => Ok(browser::connect_page(service, exchange)),
+        Operation::Kit => kit::answer(exchange, names.last().unwrap_or(&"")),
+        Operation::Health if !as_json => Ok(browser::health_page(service, exchange)),
+        Operation::Health | Operation::Status => Ok(respond(exchange, &status(service))),
+        Operation::Metrics => Ok(send(exchange, (service.config.metrics)(), METRICS)),
+        Operation::Clients => Ok(respond(exchange, &json!(service.vfs.endpoints()))),
+        Operation::Connections => Ok(respond(exchange, &(service.config.connections)())),
+        Operation::Provenance => {
+            let path = exchange.query_text("path");
             let path = path
                 .ok_or_else(|| Refusal::bad_request("the parameter `path` is missing or not percent-encoded UTF-8"))?;
             let found = resolve(service, exchange, &path).await?;
             provenance_of(service, exchange, &found).await
         }
-        ["api", "v1", "refresh"] if is_post => {
+        Operation::Events => events::answer(service, exchange).await,
+        Operation::Price => price(service, exchange, body).await,
+        Operation::Refresh => {
             let (found, wish) = wished(service, exchange, body).await?;
             if found.node.kind != NodeKind::Directory {
                 return Err(Refusal::bad_request("only a directory can be refreshed"));
@@ -70,7 +168,7 @@ pub(crate) async fn answer(service: &Service, exchange: &Exchange, body: Incomin
             let call = explicit(exchange);
             Ok(progress::stream(service.vfs.refresh(&found.node, wish.depth, &call)))
         }
-        ["api", "v1", "collect"] if is_post => {
+        Operation::Collect => {
             let (found, _) = wished(service, exchange, body).await?;
             if found.node.kind != NodeKind::File {
                 return Err(Refusal::bad_request("only a file can be collected"));
@@ -78,7 +176,7 @@ pub(crate) async fn answer(service: &Service, exchange: &Exchange, body: Incomin
             let call = explicit(exchange);
             Ok(progress::stream(service.vfs.collect(&found.node, &call)))
         }
-        ["api", "v1", "cancel"] if is_post => {
+        Operation::Cancel => {
             guard::refuse_foreign_posts(exchange.headers())?;
             let body = read_body(body, MAX_BODY).await?;
             let wish: Cancel = serde_json::from_slice(&body)
@@ -87,12 +185,6 @@ pub(crate) async fn answer(service: &Service, exchange: &Exchange, body: Incomin
             cancelled.map_err(|error| Refusal::from_error(&error, exchange.class))?;
             Ok(respond(exchange, &json!({ "cancelled": wish.job })))
         }
-        ["style.css" | "activity" | "metrics" | "connect"]
-        | ["api", "v1", "status" | "clients" | "connections" | "activity" | "provenance"] => {
-            Err(not_allowed("GET, HEAD"))
-        }
-        ["api", "v1", "refresh" | "collect" | "cancel"] => Err(not_allowed("POST")),
-        _ => Err(Refusal::absent("the gateway has nothing of this name")),
     }
 }
 
@@ -102,8 +194,39 @@ pub(crate) async fn provenance_of(service: &Service, exchange: &Exchange, found:
     Ok(respond(exchange, &provenance.map_err(|error| Refusal::from_error(&error, exchange.class))?))
 }
 
+/// The commands that mount the gateway.
+fn connect(service: &Service) -> Value {
+    let commands = service.config.connect.iter();
+    commands.map(|(title, command)| json!({ "title": title, "command": command })).collect()
+}
+
+/// What collecting would cost.
+async fn price(service: &Service, exchange: &Exchange, body: Incoming) -> Answer {
+    guard::refuse_foreign_posts(exchange.headers())?;
+    let body = read_body(body, MAX_BODY).await?;
+    let wish: Pick = serde_json::from_slice(&body)
+        .map_err(|error| Refusal::bad_request(format!("the body must be a JSON object with `path`: {error}")))?;
+    let found = resolve(service, exchange, &wish.path).await?;
+    let refused = |error: vfs::Error| Refusal::from_error(&error, exchange.class);
+    let call = explicit(exchange);
+    let pick = match wish.names {
+        None => collect::Pick::All(Wanted { sort: None, filter: wish.filter, page: 1 }),
+        Some(names) => {
+            let mut picked = Vec::with_capacity(names.len());
+            for name in names {
+                let mut call = exchange.call();
+                call.profile = Profile::Posix;
+                picked.push(service.vfs.lookup(&found.node, &name, &call).await.map_err(refused)?.node.own);
+            }
+            collect::Pick::Some(picked)
+        }
+    };
+    let quote = collect::quote(service, &found.node, &pick, &call).await.map_err(refused)?;
+    Ok(respond(exchange, &json!(quote)))
+}
+
 /// What the program says of itself, and how many endpoints and jobs there are.
-fn status(service: &Service) -> Value {
+pub(crate) fn status(service: &Service) -> Value {
     let endpoints = service.vfs.endpoints();
     let mut status = match (service.config.status)() {
         Value::Object(map) => map,
@@ -158,4 +281,27 @@ fn send(exchange: &Exchange, text: String, media: &'static str) -> Response<Body
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(media));
     browser::protect(response.headers_mut());
     uncached(response)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn the_document_has_every_operation_and_no_other() {
+        let document: Value = serde_yaml::from_str(include_str!("../../../../docs/openapi.yaml")).unwrap();
+        let mut documented = BTreeSet::new();
+        for (path, operations) in document["paths"].as_object().unwrap() {
+            let Some(path) = path.strip_prefix("/-/") else { continue };
+            for method in operations.as_object().unwrap().keys().filter(|key| *key != "parameters") {
+                documented.insert((method.to_uppercase(), path.to_owned()));
+            }
+        }
+        let served: BTreeSet<_> =
+            OPERATIONS.iter().map(|(method, path, _)| (method.to_string(), (*path).to_owned())).collect();
+        assert_eq!(documented, served);
+        assert_eq!(served.len(), OPERATIONS.len());
+    }
 }

@@ -12,6 +12,23 @@ pub(crate) fn attribute(text: &str) -> Attribute<'_> {
     Attribute(text)
 }
 
+/// Escaped for an attribute that people read or hear: odd characters as their code point.
+pub(crate) fn label(text: &str) -> Label<'_> {
+    Label(text)
+}
+
+/// See [`label`].
+pub(crate) struct Label<'a>(&'a str);
+
+impl fmt::Display for Label<'_> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.chars().try_for_each(|character| match is_odd(character) {
+            true => write!(formatter, "U+{:04X}", u32::from(character)),
+            false => escaped(formatter, character),
+        })
+    }
+}
+
 /// See [`text`].
 pub(crate) struct Visible<'a>(&'a str);
 
@@ -24,6 +41,9 @@ impl fmt::Display for Visible<'_> {
         for (index, character) in self.0.char_indices() {
             if is_odd(character) || character == ' ' && (index >= trimmed || index == 0) {
                 write!(formatter, "<span class=\"odd\" title=\"U+{0:04X}\">U+{0:04X}</span>", u32::from(character))?;
+            } else if let Some(alike) = looks_like(character) {
+                let code = u32::from(character);
+                write!(formatter, "<span class=\"alike\" title=\"U+{code:04X}, not {alike}\">{character}</span>")?;
             } else {
                 escaped(formatter, character)?;
             }
@@ -60,6 +80,17 @@ pub(crate) fn is_odd(character: char) -> bool {
             | '\u{feff}' | '\u{ffa0}' | '\u{fff0}'..='\u{ffff}' | '\u{e000}'..='\u{f8ff}' | '\u{e0000}'..='\u{e0fff}' | '\u{f0000}'..)
 }
 
+/// What separates paths, streams or endings, for a character that only looks like it.
+fn looks_like(character: char) -> Option<char> {
+    Some(match character {
+        '\u{2044}' | '\u{2215}' | '\u{29f8}' | '\u{ff0f}' | '\u{2571}' => '/',
+        '\u{2216}' | '\u{29f5}' | '\u{29f9}' | '\u{fe68}' | '\u{ff3c}' => '\\',
+        '\u{a789}' | '\u{2236}' | '\u{fe55}' | '\u{ff1a}' | '\u{05c3}' => ':',
+        '\u{2024}' | '\u{fe52}' | '\u{ff0e}' | '\u{a4f8}' => '.',
+        _ => return None,
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -71,6 +102,7 @@ mod tests {
         let shown = text("evil\u{202e}txt.exe").to_string();
         assert!(shown.contains("U+202E") && !shown.contains('\u{202e}'), "{shown}");
         assert_eq!(text("a ").to_string(), "a<span class=\"odd\" title=\"U+0020\">U+0020</span>");
+        assert_eq!(text("a／b").to_string(), "a<span class=\"alike\" title=\"U+FF0F, not /\">／</span>b");
         assert_eq!(text("grüße 日本 🦖 a b").to_string(), "grüße 日本 🦖 a b");
     }
 
@@ -78,8 +110,11 @@ mod tests {
         #[test]
         fn no_text_leaves_its_place(input in any::<String>()) {
             prop_assert!(!attribute(&input).to_string().contains(['<', '>', '"', '\'']));
-            let shown = text(&input).to_string().replace("<span class=\"odd\" title=\"", "").replace("</span>", "").replace("\">U+", "");
-            prop_assert!(!shown.contains(['<', '>', '"', '\'']));
+            prop_assert!(!label(&input).to_string().contains(|character| matches!(character, '<' | '>' | '"' | '\'') || is_odd(character)));
+            let shown = text(&input).to_string();
+            let bare = shown.replace("<span class=\"odd\" title=\"U+", "").replace("<span class=\"alike\" title=\"U+", "");
+            let bare = bare.replace("</span>", "").replace("\">", "");
+            prop_assert!(!bare.contains(['<', '>', '"', '\'']), "{}", shown);
             prop_assert!(!shown.chars().any(is_odd));
         }
     }

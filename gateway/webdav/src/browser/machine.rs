@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use vfs::{Attributes, Found, Listing, Node, NodeKind, Profile};
 
 use super::escape::is_odd;
+use super::order::{Column, Order, ROWS, Sort, Wanted};
 use super::protect;
 use crate::body::{Body, Frames};
 use crate::exchange::Exchange;
@@ -25,7 +26,9 @@ type WriteRow = fn(&mut String, &Row<'_>);
 
 /// One entry.
 struct Row<'a> {
+    listing: &'a Listing,
     ordinal: u32,
+    is_first: bool,
     node: Node,
     attributes: Attributes,
     name: &'a str,
@@ -35,7 +38,11 @@ struct Row<'a> {
 /// One line for each entry: size, time, name. Control characters are shown as escapes, because this goes to terminals.
 pub(crate) async fn plain(service: &Service, exchange: &Exchange, found: Found) -> Answer {
     let listing = list(service, exchange, &found).await?;
-    Ok(respond(exchange, "text/plain; charset=utf-8", rows(listing, exchange.class.profile(), String::new(), line, "")))
+    Ok(respond(
+        exchange,
+        "text/plain; charset=utf-8",
+        rows(View::all(listing), exchange.class.profile(), String::new(), line, ""),
+    ))
 }
 
 /// The listing with all that is known of each entry.
@@ -43,10 +50,19 @@ pub(crate) async fn json(service: &Service, exchange: &Exchange, found: Found) -
     let listing = list(service, exchange, &found).await?;
     let state =
         service.vfs.freshness(&found.node).await.map_err(|error| Refusal::from_error(&error, exchange.class))?;
+    let mut wanted = Wanted::of(exchange);
+    // Programs get the endpoint's order unless they ask for another, and all of it unless they ask for a page.
+    wanted.sort = wanted.sort.or(Some(Sort { column: Column::Listed, descending: false }));
+    let order = service.pages.orders.of(&listing, &wanted).await;
+    let (from, to) = match exchange.asks("page") {
+        true => (wanted.page.saturating_sub(1).saturating_mul(ROWS), wanted.page.saturating_mul(ROWS)),
+        false => (0, order.len()),
+    };
     let mut opening = json!({
         "path": exchange.path.to_string(),
         "freshness": state,
         "generation": listing.generation(),
+        "total": order.len(),
         "entries": [],
     })
     .to_string();
@@ -54,7 +70,8 @@ pub(crate) async fn json(service: &Service, exchange: &Exchange, found: Found) -
     opening = opening.replacen("\"entries\":[],", "", 1);
     opening.pop();
     opening.push_str(",\"entries\":[");
-    Ok(respond(exchange, "application/json", rows(listing, exchange.class.profile(), opening, object, "]}\n")))
+    let view = View { from, to: to.min(order.len()), begun: from, order, listing };
+    Ok(respond(exchange, "application/json", rows(view, exchange.class.profile(), opening, object, "]}\n")))
 }
 
 async fn list(service: &Service, exchange: &Exchange, found: &Found) -> Result<Listing, Refusal> {
@@ -69,24 +86,44 @@ fn respond(exchange: &Exchange, content_type: &'static str, frames: Frames) -> R
     uncached(response)
 }
 
-fn rows(listing: Listing, profile: Profile, opening: String, write: WriteRow, closing: &'static str) -> Frames {
-    let state = (listing, 0_u32, Some(opening));
-    Box::pin(stream::unfold(state, move |(listing, mut next, opening)| async move {
+/// The rows of one answer.
+struct View {
+    listing: Listing,
+    order: Order,
+    begun: usize,
+    from: usize,
+    to: usize,
+}
+
+impl View {
+    fn all(listing: Listing) -> View {
+        let order = Order::Listed(listing.len());
+        View { begun: 0, from: 0, to: order.len(), order, listing }
+    }
+}
+
+fn rows(view: View, profile: Profile, opening: String, write: WriteRow, closing: &'static str) -> Frames {
+    let state = (view, Some(opening));
+    Box::pin(stream::unfold(state, move |(mut view, opening)| async move {
         let mut out = opening?;
         out.reserve(FRAME + FRAME / 8);
-        while next < listing.len() && out.len() < FRAME {
-            if let Some((node, attributes)) = listing.entry(next) {
-                let link = if node.kind == NodeKind::Link { listing.raw_link(next) } else { None };
+        while view.from < view.to && out.len() < FRAME {
+            let View { listing, order, from, begun, .. } = &view;
+            if let Some(ordinal) = order.get(*from)
+                && let Some((node, attributes)) = listing.entry(ordinal)
+            {
+                let link = if node.kind == NodeKind::Link { listing.raw_link(ordinal) } else { None };
                 let attributes = link.map_or(attributes, |link| link::described(&attributes, link));
-                write(&mut out, &Row { ordinal: next, node, attributes, name: &listing.name(next, profile), link });
+                let (name, is_first) = (&*listing.name(ordinal, profile), from == begun);
+                write(&mut out, &Row { listing, ordinal, is_first, node, attributes, name, link });
             }
-            next += 1;
+            view.from += 1;
         }
-        let is_last = next >= listing.len();
+        let is_last = view.from >= view.to;
         if is_last {
             out.push_str(closing);
         }
-        Some((Ok(Bytes::from(out)), (listing, next, (!is_last).then(String::new))))
+        Some((Ok(Bytes::from(out)), (view, (!is_last).then(String::new))))
     }))
 }
 
@@ -116,7 +153,7 @@ fn line(out: &mut String, row: &Row<'_>) {
 
 fn object(out: &mut String, row: &Row<'_>) {
     let Row { node, attributes, .. } = row;
-    if row.ordinal > 0 {
+    if !row.is_first {
         out.push(',');
     }
     let time = |time: Option<vfs::Timestamp>| time.map_or(Value::Null, |time| Value::String(time.to_rfc3339()));
@@ -126,14 +163,19 @@ fn object(out: &mut String, row: &Row<'_>) {
         NodeKind::Link => "link",
         NodeKind::Special => kind_word(attributes.file_type).unwrap_or("special"),
     };
+    let listed = row.listing.row(row.ordinal);
+    // A directory's change time carries the stamp (D4): the exact one stands in the row.
+    let changed =
+        if node.kind == NodeKind::Directory { listed.and_then(|row| row.times().changed) } else { attributes.changed };
     let row = json!({
         "name": row.name,
         "type": kind,
         "size": if node.kind == NodeKind::Directory { None } else { attributes.size },
         "modified": time(attributes.modified),
         "accessed": time(attributes.accessed),
-        // A directory's carries the change stamp (D4): the exact one stands in its provenance.
-        "changed": time(attributes.changed.filter(|_| node.kind != NodeKind::Directory)),
+        "changed": time(changed),
+        "mode": listed.map(|row| format!("{:04o}", row.mode())),
+        "content": row.listing.standing(row.ordinal, node),
         "born": time(attributes.born),
         "collected": attributes.collected,
         "link": row.link,

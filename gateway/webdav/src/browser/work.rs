@@ -11,7 +11,7 @@ use vfs::Progress;
 use vfs::node::Identity;
 
 /// Works remembered at most.
-const KEPT: usize = 1_024;
+const KEPT: usize = 32_768;
 /// Time for which the end of a work is shown.
 const SHOWN: Duration = Duration::from_secs(10 * 60);
 
@@ -34,20 +34,28 @@ impl Work {
 }
 
 impl Works {
-    /// Follows a work on the object to its end.
-    pub(crate) fn watch(&self, object: Identity, mut progress: BoxStream<'static, Progress>) {
-        self.note(object, Progress::Queued { job: None });
+    /// Follows a work on the object to its end, behind the caller's back.
+    pub(crate) fn watch(&self, object: Identity, progress: BoxStream<'static, Progress>) {
+        self.expect(object);
         let works = self.clone();
-        tokio::spawn(async move {
-            let mut over = false;
-            while let Some(news) = progress.next().await {
-                over = matches!(news, Progress::Done { .. } | Progress::Failed { .. });
-                works.note(object, news);
-            }
-            if !over {
-                works.known.lock().unwrap_or_else(PoisonError::into_inner).remove(&object);
-            }
-        });
+        tokio::spawn(async move { works.follow(object, progress).await });
+    }
+
+    /// A work on the object is going to begin.
+    pub(crate) fn expect(&self, object: Identity) {
+        self.note(object, Progress::Queued { job: None });
+    }
+
+    /// Follows a work on the object to its end.
+    pub(crate) async fn follow(&self, object: Identity, mut progress: BoxStream<'static, Progress>) {
+        let mut over = false;
+        while let Some(news) = progress.next().await {
+            over = matches!(news, Progress::Done { .. } | Progress::Failed { .. });
+            self.note(object, news);
+        }
+        if !over {
+            self.known.lock().unwrap_or_else(PoisonError::into_inner).remove(&object);
+        }
     }
 
     /// How the latest work on the object goes or went.

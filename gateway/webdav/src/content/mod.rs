@@ -3,7 +3,7 @@
 pub(crate) mod conditional;
 mod multipart;
 mod range;
-mod send;
+pub(crate) mod send;
 mod zip;
 
 use bytes::Bytes;

@@ -103,37 +103,6 @@ async fn nonsense_is_refused_as_json() {
 }
 
 #[tokio::test]
-async fn every_operation_of_the_openapi_document_exists_and_no_other() {
-    let document = include_str!("../../../../docs/openapi.yaml");
-    let mut documented = Vec::new();
-    let mut path = "";
-    for line in document.lines() {
-        if let Some(name) = line.strip_prefix("  /").and_then(|rest| rest.strip_suffix(':')) {
-            path = name;
-        } else if let Some(method) = line.strip_prefix("    ").and_then(|rest| rest.strip_suffix(':'))
-            && matches!(method, "get" | "post")
-        {
-            documented.push((method.to_uppercase(), format!("/{path}")));
-        }
-    }
-    assert!(documented.len() >= 6, "{documented:?}");
-    let gateway = gateway().await;
-    for name in ["status", "clients", "activity", "provenance", "refresh", "collect"] {
-        for method in ["GET", "POST"] {
-            let path = format!("/-/api/v1/{name}");
-            let response = ask(&gateway, method, &path, &[], b"").await;
-            let exists = response.status != 404 && response.status != 405;
-            assert_eq!(
-                exists,
-                documented.contains(&(method.to_owned(), path.clone())),
-                "{method} {path}: {}",
-                response.status
-            );
-        }
-    }
-}
-
-#[tokio::test]
 async fn the_control_socket_serves_its_owner_without_a_password() {
     let directory = std::env::temp_dir().join(format!("raptorgate-webdav-{}", std::process::id()));
     std::fs::create_dir_all(&directory).unwrap();

@@ -2,14 +2,17 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
 mod api;
+mod archives;
 mod browser;
 mod clients;
 mod content;
+mod documented;
 mod explorer;
 mod fuzzed;
 mod guards;
 mod harness;
 mod hostile;
+mod html;
 mod large;
 mod limits;
 mod listings;
@@ -18,5 +21,6 @@ mod macos;
 mod openings;
 mod support;
 mod tls;
+mod view;
 mod windows;
 mod xml;

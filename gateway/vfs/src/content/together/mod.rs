@@ -4,6 +4,7 @@
 mod order;
 mod others;
 mod readers;
+mod wanted;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -231,6 +232,8 @@ impl Inner {
             if !member.is_companion
                 && let Some(held) = Held::of(directory, node)
             {
+                // Whose it is has to be known when it was received whole: that is when it is hashed (D8).
+                self.owners.insert(held.content(), (directory.key(), node.own));
                 self.fetch_ahead(&held, 0);
             }
             member.end(taken);
