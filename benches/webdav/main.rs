@@ -101,7 +101,7 @@ fn listing(target: &Target, request: &[u8], files: usize) -> io::Result<(f64, f6
         let head = connection.head()?;
         let mut body = Vec::new();
         connection.body(&head, |piece| body.extend_from_slice(piece))?;
-// Each response has one, and servers write the start of a response in many ways.
+        // Each response has one, and servers write the start of a response in many ways.
         let found = body.windows(6).filter(|window| window == b":href>").count() / 2;
         assert_eq!(found, files + 1, "entries of a listing");
         counted.push(request.to_vec());
