@@ -179,7 +179,7 @@ fn gio_lists_and_copies_every_name() {
         .map(|(number, name)| format!("gio copy '{dav}{}' '{}/{number}' || exit 1\n", encode(name), got.display()))
         .collect();
     let script = format!(
-        "printf '%s\\n' '{}' | gio mount '{dav}' >&2 || exit 1\ngio list -u '{dav}' || exit 1\n{copies}",
+        "printf '%s\\n' '{}' | gio mount '{dav}' >&2 || exit 1\ngio list -hu '{dav}' || exit 1\n{copies}",
         odd.password
     );
     let mut command = Command::new("dbus-run-session");
@@ -217,13 +217,14 @@ fn davfs2_mounts_every_name() {
     fs::write(&configuration, settings).unwrap();
     let script = r#"
         mount -t davfs -o "ro,conf=$1" "$2" "$3" || exit 1
-        cd "$3" && find . -maxdepth 1 -type f -exec cp -t "$4" {} +; done=$?
-        cd / && umount "$3"; exit $done"#;
+        cd "$3" && find . -maxdepth 1 -type f -exec cp -t "$4" {} +
+        cd / && umount "$3""#;
     let mut command = Command::new("unshare");
     command.args(["-m", "--propagation", "private", "sh", "-c", script, "davfs"]);
     command.arg(&configuration).arg(&odd.url).arg(&mounted).arg(&got);
     process::run(&mut command, LIMIT).expect("davfs2");
-    assert_same(&odd.disk(), &read(&got), |_| false);
+    // Its cache file is called like the file and a little more, and a name of the cache has 255 bytes, too.
+    assert_same(&odd.disk(), &read(&got), |name| name.len() > 240);
 }
 
 /// Names that a library of Python cannot put into a URL.

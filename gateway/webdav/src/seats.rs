@@ -2,6 +2,7 @@
 //! holds a connection for half a minute), then who has asked for nothing for longest. Never who waits for an answer.
 
 use std::collections::BTreeMap;
+use std::future::Future;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -35,6 +36,17 @@ const AT_ONCE: u64 = 1 << 24;
 /// A call that is being answered: until the last byte of a body that takes its time.
 #[derive(Debug)]
 pub(crate) struct Answering(Arc<Seat>);
+
+/// A call whose body may still be on its way: he who dribbles it waits for nothing yet.
+#[derive(Debug)]
+pub(crate) struct Arrival {
+    seat: Arc<Seat>,
+    answering: Mutex<Option<Answering>>,
+}
+
+tokio::task_local! {
+    static ARRIVING: Arc<Arrival>;
+}
 
 /// A seat that is taken until this is dropped.
 #[derive(Debug)]
@@ -79,10 +91,39 @@ impl Taken {
 
 impl Seat {
     /// Notes a call that may be answered; it is over when what is returned is dropped.
-    pub(crate) fn answering(self: &Arc<Seat>) -> Answering {
+    fn answering(self: &Arc<Seat>) -> Answering {
         self.calls.fetch_add(AT_ONCE + 1, Ordering::Relaxed);
         Answering(self.clone())
     }
+}
+
+impl Arrival {
+    /// Answers a call by `work`, with what it has to be kept for until the answer was sent. With a body the call begins when that has
+    /// [`arrived`].
+    pub(crate) async fn of<T>(
+        seat: &Arc<Seat>,
+        has_body: bool,
+        work: impl Future<Output = T>,
+    ) -> (T, Option<Answering>) {
+        let arrival = Arc::new(Arrival { seat: seat.clone(), answering: Mutex::new(None) });
+        if !has_body {
+            arrival.begin();
+        }
+        let done = ARRIVING.scope(arrival.clone(), work).await;
+        let answering = arrival.answering.lock().unwrap_or_else(PoisonError::into_inner).take();
+        (done, answering)
+    }
+
+    fn begin(&self) {
+        let mut answering = self.answering.lock().unwrap_or_else(PoisonError::into_inner);
+        answering.get_or_insert_with(|| self.seat.answering());
+    }
+}
+
+/// The body of the request that is being answered is here.
+pub(crate) fn arrived() {
+    // Outside of a request there is nobody whom it concerns.
+    let _ = ARRIVING.try_with(|arrival| arrival.begin());
 }
 
 impl Drop for Answering {

@@ -21,7 +21,7 @@ use crate::guard::{self, Authenticator, Verdict};
 use crate::opening::Openings;
 use crate::path::RequestPath;
 use crate::refusal::{Answer, Refusal};
-use crate::seats::Seat;
+use crate::seats::{self, Arrival, Seat};
 use crate::{api, content, fake_lock, noise, options, propfind, xml};
 
 /// Time in which a request's body must arrive.
@@ -105,13 +105,16 @@ impl Service {
         let mut answering = None;
         let answer = match self.guard(&exchange, connection) {
             Err(response) => Ok(*response),
-            Ok(()) => {
-                answering = connection.addresses.as_ref().map(|addresses| addresses.seat.answering());
-                match malformed {
-                    Some(error) => Err(error.into()),
-                    None => self.dispatch(&exchange, body).await,
+            Ok(()) => match (malformed, &connection.addresses) {
+                (Some(error), _) => Err(error.into()),
+                (None, Some(addresses)) => {
+                    let has_body = !http_body::Body::is_end_stream(&body);
+                    let (answer, call) = Arrival::of(&addresses.seat, has_body, self.dispatch(&exchange, body)).await;
+                    answering = call;
+                    answer
                 }
-            }
+                (None, None) => self.dispatch(&exchange, body).await,
+            },
         };
         let response = answer.unwrap_or_else(|refusal| refusal.into_response(&exchange));
         let response = response.map(|body| body.of_call(answering));
@@ -260,7 +263,10 @@ pub(crate) async fn read_body(body: Incoming, limit: usize) -> Result<Bytes, Ref
         return Err(too_large());
     }
     match tokio::time::timeout(BODY_TIMEOUT, Limited::new(body, limit).collect()).await {
-        Ok(Ok(collected)) => Ok(collected.to_bytes()),
+        Ok(Ok(collected)) => {
+            seats::arrived();
+            Ok(collected.to_bytes())
+        }
         Ok(Err(error)) if error.is::<http_body_util::LengthLimitError>() => Err(too_large()),
         Ok(Err(_)) => Err(Refusal::bad_request("the request body could not be read")),
         Err(_) => Err(Refusal::new(StatusCode::REQUEST_TIMEOUT, "the request body did not arrive in time")),

@@ -274,10 +274,13 @@ async fn at_the_bound_who_dribbles_makes_room_for_who_asks() {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     let mut slow = Vec::new();
-    for _ in 0..300 {
-        let mut client = Client::connect(gateway.address).await;
-        client.write_raw(b"GET / HTTP/1.1\r\n").await;
-        slow.push(client);
+    for start in ["GET / HTTP/1.1\r\n", "PROPFIND / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10\r\n\r\n<"] {
+        for _ in 0..300 {
+            let mut client = Client::connect(gateway.address).await;
+            client.write_raw(start.as_bytes()).await;
+            slow.push(client);
+        }
+        assert_eq!(ask(&gateway, "OPTIONS", "/", &[], b"").await.status, 200, "{start:?}");
     }
     assert_eq!(ask(&gateway, "OPTIONS", "/", &[], b"").await.status, 200);
     gateway.backend.release_jobs();
