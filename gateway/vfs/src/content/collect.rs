@@ -183,7 +183,7 @@ impl Inner {
     }
 
     /// Whether somebody else has collected the file: then it is here now.
-    pub(super) async fn was_uploaded(self: &Arc<Self>, demand: &Demand) -> bool {
+    pub(in crate::content) async fn was_uploaded(self: &Arc<Self>, demand: &Demand) -> bool {
         let taken = self.take_stand_in(&demand.directory, &demand.node, &demand.call).await;
         taken.unwrap_or_else(|error| {
             tracing::warn!(path = %demand.path, %error, "whether others have collected the file could not be told");

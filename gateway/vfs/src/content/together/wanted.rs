@@ -77,7 +77,9 @@ impl Inner {
             let key = DirectoryKey { export: file.export, own: file.parent };
             let directory = self.tree.resolve_key(key).await?;
             let demand = self.demand_of(&directory, file, call).await?;
-            members.extend(self.member(demand));
+            if !self.was_uploaded(&demand).await {
+                members.extend(self.member(demand));
+            }
         }
         let mut members = members.into_iter();
         let Some(first) = members.next() else { return Ok(()) };
