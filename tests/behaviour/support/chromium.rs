@@ -116,12 +116,22 @@ impl Chromium {
     /// Clicks on what a selector finds: a real click at its place, whether scripts run or not.
     #[track_caller]
     pub fn click(&mut self, selector: &str) {
-        self.until(&format!("!!document.querySelector({})", json!(selector)));
-        let place = self.value(&format!(
-            "(() => {{ const found = document.querySelector({}); found.scrollIntoView({{ block: 'center' }}); \
+        // What is clicked before the page was first shown is ignored.
+        self.until("performance.getEntriesByType('paint').length > 0");
+        let place = format!(
+            "(() => {{ const found = document.querySelector({}); if (!found) return null; found.scrollIntoView({{ block: 'center' }}); \
              const box = found.getBoundingClientRect(); return [box.x + box.width / 2, box.y + box.height / 2]; }})()",
             json!(selector)
-        ));
+        );
+        let started = Instant::now();
+        let place = loop {
+            // A page that is live may show it only now, or replace it.
+            match self.value(&place) {
+                Value::Array(place) => break place,
+                _ => assert!(started.elapsed() < PATIENCE, "there is no {selector}"),
+            }
+            thread::sleep(Duration::from_millis(20));
+        };
         for kind in ["mousePressed", "mouseReleased"] {
             let at = json!({ "type": kind, "x": place[0], "y": place[1], "button": "left", "clickCount": 1 });
             self.ask("Input.dispatchMouseEvent", at);
