@@ -178,9 +178,9 @@ impl Service {
         if exchange.path.segments().first().is_some_and(|first| first == OWN) {
             return Box::pin(api::answer(self, exchange, body)).await;
         }
-        // What is rarely asked is boxed: a future is moved when it begins, and GET would carry the room of all others.
+        // Boxed: a connection has the room of its largest request for as long as it lives, also one that only dribbles a body.
         match method.as_str() {
-            "GET" | "HEAD" => self.get(exchange).await,
+            "GET" | "HEAD" => Box::pin(self.get(exchange)).await,
             "POST" => Box::pin(self.post(exchange, body)).await,
             "PROPFIND" => {
                 let body = read_body(body, xml::MAX_BYTES).await?;
