@@ -139,7 +139,10 @@ impl Chromium {
     }
 
     /// Presses a key.
+    #[track_caller]
     pub fn press(&mut self, key: &str) {
+        // The page's script listens when all of it is there.
+        self.until("document.readyState === 'complete' && performance.getEntriesByType('paint').length > 0");
         let text = if key.chars().count() == 1 {
             key
         } else if key == "Enter" {

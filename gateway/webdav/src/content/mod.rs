@@ -272,14 +272,22 @@ async fn through_conditional(conditional: &Conditional, exchange: &Exchange, tar
     let mut request = Request::new(Full::new(Bytes::new()));
     *request.method_mut() = exchange.method().clone();
     *request.uri_mut() = http::Uri::from_static("/content");
-    for name in CONDITIONS.iter().chain([&RANGE]) {
+    for name in &CONDITIONS {
         for value in exchange.headers().get_all(name) {
             request.headers_mut().append(name, value.clone());
         }
     }
-    // Several ranges may be ignored (RFC 9110 §14.2); with a condition they are.
-    if !matches!(range::parse(exchange.header(&RANGE)), Asked::One(_)) {
-        request.headers_mut().remove(RANGE);
+    // Several ranges may be ignored (RFC 9110 §14.2); with a condition they are. One is written anew, within the content: `dav-server`
+    // counts wrongly where a range ends at the last number that there is.
+    if let Asked::One(range) = range::parse(exchange.header(&RANGE)) {
+        let length = target.link.as_ref().map(|link| link.len() as u64).or(target.attributes.size).unwrap_or(0);
+        let written = match range.within(length) {
+            Some((offset, count)) => format!("bytes={offset}-{}", offset + count - 1),
+            None => format!("bytes={length}-"),
+        };
+        if let Ok(value) = HeaderValue::try_from(written) {
+            request.headers_mut().insert(RANGE, value);
+        }
     }
     let found = Found { node: target.node, attributes: target.attributes };
     let principal = exchange.config().principal.name().to_owned();

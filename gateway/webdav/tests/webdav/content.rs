@@ -133,6 +133,13 @@ async fn conditions_are_honoured() {
             }
         }
     }
+    let to_the_last_number = format!("bytes=10-{}", u64::MAX);
+    for headers in [vec![], vec![("If-Match", tag.as_str())]] {
+        let headers: Vec<_> = headers.into_iter().chain([("Range", to_the_last_number.as_str())]).collect();
+        let response = ask(&gateway, "GET", &path, &headers, b"").await;
+        assert!(response.complete, "{headers:?}");
+        assert_eq!((response.status, response.text()), (206, "localhost\n"), "{headers:?}");
+    }
 }
 
 #[tokio::test]

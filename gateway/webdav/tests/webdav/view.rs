@@ -119,8 +119,8 @@ async fn what_is_picked_is_collected_only_after_its_price_was_shown() {
             .await;
     assert_eq!(started.status, 303);
     assert_eq!(started.header("location"), Some(&*format!("{directory}?sort=size&order=asc")));
-    until(&gateway, &format!("{directory}?q=one"), "class=\"badge listed").await;
-    until(&gateway, &format!("{directory}?q=two"), "class=\"badge listed").await;
+    until(&gateway, &format!("{directory}?json&q=one"), "\"state\":\"collected\"").await;
+    until(&gateway, &format!("{directory}?json&q=two"), "\"state\":\"collected\"").await;
     assert_eq!(gateway.backend.fetches(), 2);
     let again = post(&gateway, &format!("{directory}?price"), &format!("f={one}&f={two}")).await;
     assert!(again.text().contains("Nothing of this has to be collected"));
