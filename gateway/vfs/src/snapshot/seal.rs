@@ -129,7 +129,7 @@ impl Snapshot {
 
     /// The name of an entry as a client of `profile` sees it. Names longer than 255 bytes would make the Linux client
     /// refuse the whole listing (it takes 255), so they are cut and end in `~` and 16 hex digits of the identity. What the client
-    /// could not tell from another entry is marked by its identity, too ([`Snapshot::marked`]).
+    /// could not tell from another entry is marked by its identity, too.
     pub fn spelled<'a>(&self, entry: &Entry<'a>, profile: Profile) -> Cow<'a, str> {
         let spelled = self.marked(profile.spell(entry.row.shown()), entry, profile);
         if spelled.len() <= NAME_MAX {
