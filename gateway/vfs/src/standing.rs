@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use crate::attributes::{FileType, listed_version};
-use crate::content::Held;
+use crate::attributes::FileType;
+use crate::content::{Held, entry_version};
 use crate::error::{Error, ErrorKind, Result};
 use crate::flight::Flight;
 use crate::listing::Listing;
@@ -86,7 +86,6 @@ impl Inner {
         if let Some(running) = directory.collection_seen((node.own, node.version)) {
             return under_way(&running);
         }
-        let listed = listed_version(row.size(), row.times().modified);
         let held = Held::of(directory, node);
         if let Some(copy) = held.as_ref().and_then(Held::whole) {
             return Standing::Collected {
@@ -94,7 +93,7 @@ impl Inner {
                 seen: copy.observation.seen,
                 sha256_endpoint: copy.sha256_endpoint.clone(),
                 sha256_gateway: copy.digests.as_ref().map(|digests| digests.sha256.clone()),
-                changed_since: node.version != listed,
+                changed_since: node.version != entry_version(entry),
             };
         }
         if directory.is_uploads() || row.inline().is_some() || row.size() == 0 && !row.size_unknown() {

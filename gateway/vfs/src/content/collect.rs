@@ -145,10 +145,7 @@ impl Inner {
             }
             Some(_) => {}
         }
-        let (flight, started) = directory.join_collection((node.own, node.version), || {
-            let principal = call.principal.name().into();
-            Flight::new(path.endpoint.client_id.clone(), path.to_string(), "collect", principal, self.clock.now())
-        });
+        let (flight, started) = self.join_collection(directory, node, path, call);
         if call.explicit {
             flight.keep();
         }
@@ -157,6 +154,20 @@ impl Inner {
             tokio::spawn(run(self.clone(), demand.clone(), flight.clone()));
         }
         Ok(flight)
+    }
+
+    /// The collection of the version that `node` names which is under way, or a new one that whoever gets it has to see to.
+    pub(super) fn join_collection(
+        &self,
+        directory: &Directory,
+        node: &Node,
+        path: &EndpointPath,
+        call: &Call,
+    ) -> (Arc<Flight>, bool) {
+        directory.join_collection((node.own, node.version), || {
+            let principal = call.principal.name().into();
+            Flight::new(path.endpoint.client_id.clone(), path.to_string(), "collect", principal, self.clock.now())
+        })
     }
 
     pub(super) async fn collect_file(self: &Arc<Self>, demand: &Demand, flight: &Arc<Flight>) -> Result<()> {

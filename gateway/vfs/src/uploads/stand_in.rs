@@ -9,6 +9,7 @@ use super::jobs::{summary, uploads_place};
 use crate::attributes::FileType;
 use crate::backend::{FetchedContent, Observation};
 use crate::content::{as_listed, companions, entry_version, is_as_listed, record_collected};
+use crate::endpoint::EndpointId;
 use crate::error::Result;
 use crate::node::{Identity, Keys, Node};
 use crate::path::EndpointPath;
@@ -75,11 +76,12 @@ impl Inner {
         call: &Call,
     ) -> Result<bool> {
         let Place::Endpoint(path) = &directory.place else { return Ok(false) };
-        // What was read of this version in ranges has to stay true.
-        if directory.file(node.own).is_some_and(|record| record.ranges(node.version).is_some()) {
+        // What was read of a version in ranges has to stay true.
+        let is_in_ranges = |own, version| directory.file(own).is_some_and(|record| record.ranges(version).is_some());
+        if is_in_ranges(node.own, node.version) {
             return Ok(false);
         }
-        if let Ok(looked) = tokio::time::timeout(LOOK, self.look_for_uploads(path, call)).await {
+        if let Ok(looked) = tokio::time::timeout(LOOK, self.look_for_uploads(&path.endpoint, call)).await {
             looked?;
         }
         let Some(loaded) = self.tree.load(directory).await? else { return Ok(false) };
@@ -87,7 +89,11 @@ impl Inner {
         let Some(entry) = entry else { return Ok(false) };
         let mut entries = companions(&loaded.snapshot, entry.row.name());
         entries.push(entry);
-        let Some(found) = self.stand_ins(path).await?.of(&entries, &self.keys) else { return Ok(false) };
+        if entries.iter().any(|entry| is_in_ranges(entry.identity, entry_version(entry))) {
+            return Ok(false);
+        }
+        let jobs = self.jobs_of_others(&path.endpoint).await?;
+        let Some(found) = self.stand_ins(&jobs, path).await?.of(&entries, &self.keys) else { return Ok(false) };
         for (entry, (content, observation)) in entries.iter().zip(found) {
             let Observation { job, by, .. } = &observation;
             tracing::info!(%path, name = entry.row.name(), flow = %job, %by, "an upload stands in for the file");
@@ -100,11 +106,11 @@ impl Inner {
     }
 
     /// Asks the server for jobs and their uploads that are not known yet.
-    async fn look_for_uploads(self: &Arc<Self>, path: &EndpointPath, call: &Call) -> Result<()> {
-        let list = self.list_of_jobs(path).await?;
+    async fn look_for_uploads(self: &Arc<Self>, endpoint: &EndpointId, call: &Call) -> Result<()> {
+        let list = self.list_of_jobs(endpoint).await?;
         self.look_at_uploads(&list, call, false).await?;
         let mut read = 0;
-        for job in self.jobs_with_uploads(&list).await? {
+        for job in self.jobs_of_others(endpoint).await? {
             if !self.is_fresh(&job, true) && read < READ {
                 read += 1;
                 self.look_at_uploads(&job, call, false).await?;
@@ -113,11 +119,10 @@ impl Inner {
         Ok(())
     }
 
-    /// The uploads that are known by now and are called as the files of the directory at `path`.
-    pub(crate) async fn stand_ins(self: &Arc<Self>, path: &EndpointPath) -> Result<StandIns> {
+    /// What is known by now of the uploads of these jobs that are called as the files of the directory at `path`.
+    pub(crate) async fn stand_ins(self: &Arc<Self>, jobs: &[Arc<Directory>], path: &EndpointPath) -> Result<StandIns> {
         let mut uploads = Vec::new();
-        let list = self.list_of_jobs(path).await?;
-        for job in self.jobs_with_uploads(&list).await? {
+        for job in jobs {
             for accessor in accessors(&path.accessor) {
                 let names = std::iter::once(accessor).chain(path.components.iter().map(|name| &**name));
                 let own = names.fold(job.node.own, |parent: Identity, name| self.keys.child(parent, name, 0));
@@ -132,26 +137,27 @@ impl Inner {
         Ok(StandIns { uploads })
     }
 
-    async fn list_of_jobs(self: &Arc<Self>, path: &EndpointPath) -> Result<Arc<Directory>> {
-        let endpoint = &path.endpoint;
+    async fn list_of_jobs(self: &Arc<Self>, endpoint: &EndpointId) -> Result<Arc<Directory>> {
         let client = self.keys.child(Identity::ROOT, &endpoint.client_id, 0);
         let own = self.keys.child(client, COLLECTED, 0);
         self.tree.known(self.keys.export(endpoint), client, own, Place::Collected(endpoint.clone())).await
     }
 
-    /// The directories of the newest jobs that may have uploads which this gateway did not see coming.
-    async fn jobs_with_uploads(self: &Arc<Self>, list: &Arc<Directory>) -> Result<Vec<Arc<Directory>>> {
-        let (Some(loaded), Place::Collected(endpoint)) = (self.tree.load(list).await?, &list.place) else {
-            return Ok(Vec::new());
+    /// The directories of the newest jobs that are known and may have uploads which this gateway did not see coming, the newest first.
+    pub(crate) async fn jobs_of_others(self: &Arc<Self>, endpoint: &EndpointId) -> Result<Vec<Arc<Directory>>> {
+        let list = self.list_of_jobs(endpoint).await?;
+        let Some(loaded) = self.tree.load(&list).await? else { return Ok(Vec::new()) };
+        // There may be thousands: only those that are taken are read.
+        let mut jobs: Vec<_> = loaded.snapshot.entries().map(|entry| (entry.row.times().born, entry)).collect();
+        jobs.sort_by_key(|(started, _)| std::cmp::Reverse(*started));
+        let of_others = |entry: Entry<'_>| {
+            let job = summary(&entry.row).filter(|job| !self.known_jobs.is_own(&job.id))?;
+            Some((entry.identity, Place::Uploads(uploads_place(endpoint, entry.row.name(), &job.id))))
         };
-        let of_others = |entry: &Entry<'_>| Some(summary(&entry.row)?).filter(|job| !self.known_jobs.is_own(&job.id));
-        let mut jobs: Vec<_> =
-            loaded.snapshot.entries().filter_map(|entry| Some((of_others(&entry)?, entry))).collect();
-        jobs.sort_by_key(|(job, _)| std::cmp::Reverse(job.started));
-        let mut directories = Vec::new();
-        for (job, entry) in jobs.into_iter().take(JOBS) {
-            let place = Place::Uploads(uploads_place(endpoint, entry.row.name(), &job.id));
-            directories.push(self.tree.known(list.node.export, list.node.own, entry.identity, place).await?);
+        let jobs: Vec<_> = jobs.into_iter().filter_map(|(_, entry)| of_others(entry)).take(JOBS).collect();
+        let mut directories = Vec::with_capacity(jobs.len());
+        for (own, place) in jobs {
+            directories.push(self.tree.known(list.node.export, list.node.own, own, place).await?);
         }
         Ok(directories)
     }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use vfs::backend::JobSummary;
-use vfs::testing::{FakeBackend, FakeEntry, MemoryStore, vfs, vfs_with};
+use vfs::testing::{FakeBackend, FakeEntry, MemoryStore, call, vfs, vfs_with};
 use vfs::{ErrorKind, Settings, Timestamp};
 
 use crate::{CLIENT, content, find, know, names, path, read_all};
@@ -167,4 +167,28 @@ async fn own_jobs_are_not_asked_for() {
     let (_, before) = backend.job_and_upload_pages();
     content(&vfs, &path("etc/passwd")).await.unwrap();
     assert_eq!(backend.job_and_upload_pages().1, before);
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_stands_in_for_a_set_of_which_a_part_was_read_in_ranges() {
+    let backend = with(&[]);
+    backend.set_ranges(true);
+    backend.add_file(CLIENT, "auto", &["config", "SYSTEM"], "hive now");
+    backend.add_file(CLIENT, "auto", &["config", "SYSTEM.LOG1"], vec![1; 8 << 20]);
+    let settings = Settings { ranges_above: 1 << 20, ..Settings::default() };
+    let vfs = vfs_with(&backend, &Arc::new(MemoryStore::default()), settings);
+    know(&vfs).await;
+    let log = find(&vfs, &path("config/SYSTEM.LOG1")).await.unwrap().node;
+    assert_eq!(vfs.read(&log, 0, 4, &call()).await.unwrap().segments[0], [1; 4][..]);
+    backend.put_job(
+        CLIENT,
+        job("F.SET", 1_800),
+        &[
+            ("auto", &["config", "SYSTEM"], Bytes::from_static(b"hive old")),
+            ("auto", &["config", "SYSTEM.LOG1"], Bytes::from(vec![2; 8 << 20])),
+        ],
+    );
+    tokio::time::sleep(std::time::Duration::from_secs(10)).await;
+    assert_eq!(content(&vfs, &path("config/SYSTEM")).await.unwrap(), b"hive now");
+    assert_eq!(vfs.read(&log, 0, 4, &call()).await.unwrap().segments[0], [1; 4][..]);
 }

@@ -124,10 +124,7 @@ impl Inner {
         self.readers.sent(directory, call, members.len() + 1);
         self.activities.add(first.flight.clone());
         self.readers.ask(directory, call);
-        match self.collect_together(&first.demand, &first.flight, members.collect()).await {
-            Some(result) => first.end(result),
-            None => self.alone(first),
-        }
+        self.leave_with(first, members.collect()).await;
         self.readers.end(directory, call, self.clock.now());
         Ok(())
     }
@@ -153,6 +150,14 @@ impl Inner {
             self.choose_others(demand, window, &mut choice).await?;
         }
         Ok(choice.members)
+    }
+
+    /// Collects files whose collections are nobody's task yet; the first of them stands for the delivery.
+    async fn leave_with(self: &Arc<Self>, first: Member, others: Vec<Member>) {
+        match self.collect_together(&first.demand, &first.flight, others).await {
+            Some(result) => first.end(result),
+            None => self.alone(first),
+        }
     }
 
     /// `None`: the file did not come.

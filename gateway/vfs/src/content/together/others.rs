@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use super::super::as_listed;
 use super::super::collect::Demand;
+use super::super::{as_listed, entry_version};
 use super::order::{self, Order};
 use super::readers::Window;
 use super::{Member, SMALL};
-use crate::attributes::{FileType, listed_version};
+use crate::attributes::FileType;
 use crate::error::Result;
-use crate::flight::{EndOnDrop, Flight};
+use crate::flight::EndOnDrop;
 use crate::node::{Node, NodeKind};
 use crate::path::EndpointPath;
 use crate::principal::Spend;
@@ -33,11 +33,13 @@ pub(super) struct Choice {
     most: usize,
     /// Each is a flow of its own, and judged as one.
     one_by_one: bool,
+    /// Jobs whose uploads may stand in.
+    jobs: Vec<Arc<Directory>>,
 }
 
 impl Choice {
     pub(super) fn new(demand: &Demand, most: usize, one_by_one: bool) -> Choice {
-        Choice { members: Vec::new(), bytes: demand.listed.size, most, one_by_one }
+        Choice { members: Vec::new(), bytes: demand.listed.size, most, one_by_one, jobs: Vec::new() }
     }
 
     fn is_full(&self) -> bool {
@@ -76,6 +78,7 @@ impl Inner {
     ) -> Result<()> {
         let (directory, Some(path)) = (&demand.directory, demand.path.parent()) else { return Ok(()) };
         let Some(loaded) = self.tree.load(directory).await? else { return Ok(()) };
+        choice.jobs = self.jobs_of_others(&path.endpoint).await.unwrap_or_default();
         let ordinals = order::after(&loaded.snapshot, &demand.node, window.order.unwrap_or(Order::Listed)).into_iter();
         self.choose(demand, (directory, &path), &loaded, ordinals, choice).await;
         match &window.below {
@@ -93,7 +96,7 @@ impl Inner {
         ordinals: impl Iterator<Item = u32>,
         choice: &mut Choice,
     ) {
-        let stand_ins = self.stand_ins(path).await.unwrap_or_default();
+        let stand_ins = self.stand_ins(&choice.jobs, path).await.unwrap_or_default();
         for ordinal in ordinals {
             if choice.is_full() {
                 return;
@@ -126,13 +129,10 @@ impl Inner {
                 return false;
             }
         }
-        let version = listed_version(size, entry.row.times().modified);
+        let version = entry_version(entry);
         let (parent, own) = (directory.node.own, entry.identity);
         let node = Node { kind: NodeKind::File, parent, own, version, ..demand.node };
-        let (flight, started) = directory.join_collection((own, version), || {
-            let principal = demand.call.principal.name().into();
-            Flight::new(path.endpoint.client_id.clone(), path.to_string(), "collect", principal, self.clock.now())
-        });
+        let (flight, started) = self.join_collection(directory, &node, &path, &demand.call);
         if started {
             let (directory, listed) = (directory.clone(), as_listed(entry, version));
             let demand = Demand { directory, node, path, listed, ..demand.clone() };

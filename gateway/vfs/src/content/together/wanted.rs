@@ -3,12 +3,12 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use super::super::collect::{Demand, run};
+use super::super::collect::Demand;
 use super::super::companions::may_have_companions;
 use super::Member;
 use super::others::BYTES;
 use crate::error::Result;
-use crate::flight::{EndOnDrop, Flight};
+use crate::flight::EndOnDrop;
 use crate::node::{Node, NodeKind};
 use crate::principal::Call;
 use crate::store::DirectoryKey;
@@ -85,26 +85,14 @@ impl Inner {
         let Some(first) = members.next() else { return Ok(()) };
         self.activities.add(first.flight.clone());
         let inner = self.clone();
-        tokio::spawn(async move {
-            match inner.collect_together(&first.demand, &first.flight, members.collect()).await {
-                Some(result) => first.end(result),
-                None => {
-                    // The guard goes along: without it the flight would end here.
-                    let Member { demand, flight, _guard, .. } = first;
-                    run(inner, demand, flight).await;
-                }
-            }
-        });
+        tokio::spawn(async move { inner.leave_with(first, members.collect()).await });
         Ok(())
     }
 
     /// `None` if it is on its way already.
     fn member(&self, demand: Demand) -> Option<Member> {
-        let Node { own, version, .. } = demand.node;
-        let (flight, started) = demand.directory.join_collection((own, version), || {
-            let (endpoint, path) = (demand.path.endpoint.client_id.clone(), demand.path.to_string());
-            Flight::new(endpoint, path, "collect", demand.call.principal.name().into(), self.clock.now())
-        });
+        let Demand { directory, node, path, call, .. } = &demand;
+        let (flight, started) = self.join_collection(directory, node, path, call);
         flight.want();
         flight.keep();
         started.then(|| Member { demand, is_companion: false, _guard: EndOnDrop(flight.clone()), flight })
