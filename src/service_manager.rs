@@ -1,6 +1,7 @@
 //! What systemd is told of the program (sd_notify(3)): that it serves, that it is alive, that it ends. Without systemd nothing is said.
 
 use std::io;
+#[cfg(target_os = "linux")]
 use std::os::linux::net::SocketAddrExt as _;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
@@ -57,8 +58,9 @@ impl ServiceManager {
 /// `name`: a path, or `@` and a name in the abstract name space.
 fn connect(name: &[u8]) -> io::Result<UnixDatagram> {
     let address = match name.strip_prefix(b"@") {
+        #[cfg(target_os = "linux")]
         Some(name) => SocketAddr::from_abstract_name(name)?,
-        None => SocketAddr::from_pathname(std::ffi::OsStr::from_bytes(name))?,
+        _ => SocketAddr::from_pathname(std::ffi::OsStr::from_bytes(name))?,
     };
     let socket = UnixDatagram::unbound()?;
     socket.connect_addr(&address)?;
