@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use crate::attributes::Attributes;
+use crate::attributes::{Attributes, FileType};
 use crate::name::Profile;
 use crate::node::{Identity, Node};
 use crate::snapshot::Row;
@@ -97,6 +97,12 @@ impl Listing {
     /// The entry at `ordinal` exactly as the endpoint said it: real mode, unaltered times.
     pub fn row(&self, ordinal: u32) -> Option<Row<'_>> {
         self.loaded.snapshot.rows().row(ordinal)
+    }
+
+    /// When the entry at `ordinal`, whose attributes these are, was changed: without the stamp that a directory's change time carries (D4).
+    pub fn changed(&self, ordinal: u32, attributes: &Attributes) -> Option<Timestamp> {
+        let is_stamped = attributes.file_type == FileType::Directory;
+        if is_stamped { self.row(ordinal)?.times().changed } else { attributes.changed }
     }
 
     /// Where the entry with this identity stands.

@@ -49,6 +49,18 @@ pub(crate) fn http_date(time: Timestamp) -> String {
     String::from_utf8(out).unwrap_or_default()
 }
 
+/// Time and date as DOS has them, for archives: 1980 to 2107, two seconds apart, clamped.
+pub(crate) fn dos(time: Option<Timestamp>) -> (u16, u16) {
+    const EARLIEST: i64 = 315_532_800;
+    const LATEST: i64 = 4_354_819_199;
+    let seconds = time.map_or(EARLIEST, |time| time.seconds.clamp(EARLIEST, LATEST));
+    let date = OffsetDateTime::from_unix_timestamp(seconds).unwrap_or(OffsetDateTime::UNIX_EPOCH);
+    let day = u16::from(date.day()) | (u16::from(u8::from(date.month())) << 5);
+    let year = u16::try_from((date.year() - 1980).clamp(0, 127)).unwrap_or(0);
+    let time = (u16::from(date.second()) / 2) | (u16::from(date.minute()) << 5) | (u16::from(date.hour()) << 11);
+    (time, day | (year << 9))
+}
+
 const WEEKDAYS: [&[u8]; 7] = [b"Sun", b"Mon", b"Tue", b"Wed", b"Thu", b"Fri", b"Sat"];
 const MONTHS: [&[u8]; 12] =
     [b"Jan", b"Feb", b"Mar", b"Apr", b"May", b"Jun", b"Jul", b"Aug", b"Sep", b"Oct", b"Nov", b"Dec"];
@@ -83,5 +95,12 @@ mod tests {
         let mut iso = Vec::new();
         iso_date_into(&mut iso, Timestamp::new(784_111_777, 5));
         assert_eq!(iso, b"1994-11-06T08:49:37Z");
+    }
+
+    #[test]
+    fn times_in_archives_are_those_that_dos_can_say() {
+        assert_eq!(dos(None), (0, 0x21));
+        assert_eq!(dos(Some(Timestamp::new(784_111_777, 0))), (18 + 49 * 32 + 8 * 2_048, 6 + 11 * 32 + 14 * 512));
+        assert_eq!(dos(Some(Timestamp::new(i64::MAX, 0))).1 >> 9, 127);
     }
 }

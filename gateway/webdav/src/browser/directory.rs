@@ -8,7 +8,7 @@ use vfs::{Found, Freshness, Listing, Node, NodeKind, Progress};
 use super::escape::{attribute, text};
 use super::layout::{Page, count, size, time};
 use super::live::{self, Topic};
-use super::order::{COLUMNS, Column, Order, ROWS, Sort, Wanted};
+use super::order::{COLUMNS, Column, Order, ROWS, Sort, View, Wanted};
 use super::rows::{Rows, ago};
 use super::work::is_running;
 use super::{html, streamed};
@@ -197,9 +197,7 @@ async fn listed_page(
         return Ok(html(exchange, StatusCode::OK, page.finish(&body)));
     }
     let order = service.pages.orders.of(&listing, wanted).await;
-    let pages = order.len().div_ceil(ROWS).max(1);
-    let number = wanted.page.clamp(1, pages);
-    let (from, to) = ((number - 1) * ROWS, (number * ROWS).min(order.len()));
+    let View { number, pages, from, to } = order.page(wanted.page);
     let href = exchange.path.directory_href();
     filter(&mut body, exchange, &listing, wanted, &order);
     if order.len() == 0 {

@@ -14,7 +14,7 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use super::Pages;
 use super::directory::so_far;
-use super::order::{ROWS, Wanted};
+use super::order::Wanted;
 use super::rows::{id, state_of};
 use super::standing::Shown;
 use super::work::{Works, is_running};
@@ -190,10 +190,9 @@ impl Listener {
     async fn changed_rows(&self, node: &Node, told: &mut Told) -> Option<Vec<Row>> {
         let listing = self.vfs.known_listing(node).await.ok()??;
         let order = self.pages.orders.of(&listing, &self.wanted).await;
-        let pages = order.len().div_ceil(ROWS).max(1);
-        let from = (self.wanted.page.clamp(1, pages) - 1) * ROWS;
+        let page = order.page(self.wanted.page);
         let mut rows = Vec::new();
-        for place in from..(from + ROWS).min(order.len()) {
+        for place in page.from..page.to {
             let Some(ordinal) = order.get(place) else { continue };
             let Some((node, attributes)) = listing.entry(ordinal).filter(|(node, _)| node.kind == NodeKind::File)
             else {

@@ -164,16 +164,13 @@ fn object(out: &mut String, row: &Row<'_>) {
         NodeKind::Special => kind_word(attributes.file_type).unwrap_or("special"),
     };
     let listed = row.listing.row(row.ordinal);
-    // A directory's change time carries the stamp (D4): the exact one stands in the row.
-    let changed =
-        if node.kind == NodeKind::Directory { listed.and_then(|row| row.times().changed) } else { attributes.changed };
     let row = json!({
         "name": row.name,
         "type": kind,
         "size": if node.kind == NodeKind::Directory { None } else { attributes.size },
         "modified": time(attributes.modified),
         "accessed": time(attributes.accessed),
-        "changed": time(changed),
+        "changed": time(row.listing.changed(row.ordinal, attributes)),
         "mode": listed.map(|row| format!("{:04o}", row.mode())),
         "content": row.listing.standing(row.ordinal, node),
         "born": time(attributes.born),

@@ -179,13 +179,6 @@ pub(crate) fn protect(headers: &mut HeaderMap) {
     headers.insert(REFERRER_POLICY, HeaderValue::from_static("same-origin"));
 }
 
-/// Headers of evidence: it can never run in a browser.
-pub(crate) fn protect_evidence(headers: &mut HeaderMap) {
-    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static("sandbox; default-src 'none'"));
-    headers.insert("cross-origin-resource-policy", HeaderValue::from_static("same-origin"));
-}
-
 /// What the pages are made with.
 pub(crate) fn asset(exchange: &Exchange, name: &str) -> Option<Response<Body>> {
     let (text, media) = match name {

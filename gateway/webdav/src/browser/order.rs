@@ -132,9 +132,26 @@ impl Order {
         }
     }
 
+    /// The page of this number, or the nearest that there is.
+    pub(crate) fn page(&self, wanted: usize) -> View {
+        let pages = self.len().div_ceil(ROWS).max(1);
+        let number = wanted.clamp(1, pages);
+        View { number, pages, from: (number - 1) * ROWS, to: (number * ROWS).min(self.len()) }
+    }
+
     pub(crate) fn iter(&self) -> impl Iterator<Item = u32> + '_ {
         (0..self.len()).filter_map(|index| self.get(index))
     }
+}
+
+/// One page of an order.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct View {
+    pub number: usize,
+    pub pages: usize,
+    /// Its places in the order.
+    pub from: usize,
+    pub to: usize,
 }
 
 /// Permutations kept at most.
@@ -246,8 +263,7 @@ fn keyed(listing: &Listing, column: Column, ordinal: u32) -> Keyed {
         Column::Size => attributes(|known| known.size.map_or(0, |size| u128::from(size) + 1)),
         Column::Modified => attributes(|known| moment(known.modified)),
         Column::Accessed => attributes(|known| moment(known.accessed)),
-        Column::Changed if !is_file => moment(row.times().changed),
-        Column::Changed => attributes(|known| moment(known.changed)),
+        Column::Changed => listing.entry(ordinal).map_or(0, |(_, known)| moment(listing.changed(ordinal, &known))),
         Column::Born => attributes(|known| moment(known.born)),
     };
     Keyed { is_file, key, ordinal }

@@ -56,7 +56,7 @@ impl Rows {
 
     fn write(&self, out: &mut String, parent: &str, ordinal: u32) {
         let listing = &self.listing;
-        let (Some((node, attributes)), Some(row)) = (listing.entry(ordinal), listing.row(ordinal)) else { return };
+        let Some((node, attributes)) = listing.entry(ordinal) else { return };
         let name = listing.name(ordinal, self.profile);
         let target = if node.kind == NodeKind::Link { listing.raw_link(ordinal) } else { None };
         let attributes = target.map_or(attributes, |target| link::described(&attributes, target));
@@ -72,12 +72,10 @@ impl Rows {
         }
         self.name_cell(out, parent, &node, &name, target);
         let _ = write!(out, "</td><td class=\"number\">{}</td>", size_of(&node, &attributes));
-        // A directory's change time carries the stamp (D4): the exact one stands in the row.
-        let changed = if node.kind == NodeKind::Directory { row.times().changed } else { attributes.changed };
         for (class, time) in [
             ("", attributes.modified),
             (" other", attributes.accessed),
-            (" other", changed),
+            (" other", listing.changed(ordinal, &attributes)),
             (" other", attributes.born),
         ] {
             let _ = write!(out, "<td class=\"when{class}\">{}</td>", exact_time(time));

@@ -296,7 +296,7 @@ async fn through_conditional(conditional: &Conditional, exchange: &Exchange, tar
     response
 }
 
-/// Headers of every piece of evidence: it can never run in a browser.
+/// Headers of every file.
 fn describe(headers: &mut HeaderMap, exchange: &Exchange, found: &Found) {
     let name = exchange.path.name().unwrap_or("content");
     headers.reserve(HEADERS);
@@ -315,6 +315,11 @@ fn describe(headers: &mut HeaderMap, exchange: &Exchange, found: &Found) {
     if let Ok(value) = HeaderValue::try_from(format!("attachment; filename*=UTF-8''{}", encode(name))) {
         headers.insert(CONTENT_DISPOSITION, value);
     }
+    protect_evidence(headers);
+}
+
+/// Headers of every piece of evidence: it can never run in a browser.
+pub(crate) fn protect_evidence(headers: &mut HeaderMap) {
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static("sandbox; default-src 'none'"));
     headers.insert(CROSS_ORIGIN_RESOURCE_POLICY, HeaderValue::from_static("same-origin"));

@@ -11,11 +11,11 @@ use ctr::cipher::{KeyIvInit, StreamCipher};
 use futures_util::stream;
 use hmac::{Hmac, Mac};
 use sha1::Sha1;
-use time::OffsetDateTime;
 use vfs::Timestamp;
 
 use super::send::Rest;
 use crate::body::{Body, Frames};
+use crate::dates;
 
 /// The password that everybody who handles samples knows.
 const PASSWORD: &[u8] = b"infected";
@@ -123,7 +123,7 @@ impl Archive {
     fn new(name: &str, modified: Option<Timestamp>, size: u64) -> Archive {
         // No archiver shall write elsewhere than where it is told to.
         let name = name.replace(['/', '\\'], "_");
-        Archive { name: name.into_bytes(), size, modified: dos_time(modified) }
+        Archive { name: name.into_bytes(), size, modified: dates::dos(modified) }
     }
 
     fn stored(&self) -> u64 {
@@ -209,18 +209,6 @@ impl Archive {
     }
 }
 
-/// Time and date as DOS has them, 1980 to 2107, two seconds apart; exact times stand in provenance.
-fn dos_time(time: Option<Timestamp>) -> (u16, u16) {
-    const EARLIEST: i64 = 315_532_800;
-    const LATEST: i64 = 4_354_819_199;
-    let seconds = time.map_or(EARLIEST, |time| time.seconds.clamp(EARLIEST, LATEST));
-    let date = OffsetDateTime::from_unix_timestamp(seconds).unwrap_or(OffsetDateTime::UNIX_EPOCH);
-    let day = u16::from(date.day()) | (u16::from(u8::from(date.month())) << 5);
-    let year = u16::try_from((date.year() - 1980).clamp(0, 127)).unwrap_or(0);
-    let time = (u16::from(date.second()) / 2) | (u16::from(date.minute()) << 5) | (u16::from(date.hour()) << 11);
-    (time, day | (year << 9))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -248,12 +236,5 @@ mod tests {
         let at = directory.windows(4).position(|bytes| bytes == b"PK\x06\x06").unwrap();
         assert_eq!(directory[at + 48..at + 56], (archive.local_header().len() as u64 + archive.stored()).to_le_bytes());
         assert_eq!(length("a", 5 << 30), archive.length());
-    }
-
-    #[test]
-    fn times_are_those_that_dos_can_say() {
-        assert_eq!(dos_time(None), (0, 0x21));
-        assert_eq!(dos_time(Some(Timestamp::new(784_111_777, 0))), (18 + 49 * 32 + 8 * 2_048, 6 + 11 * 32 + 14 * 512));
-        assert_eq!(dos_time(Some(Timestamp::new(i64::MAX, 0))).1 >> 9, 127);
     }
 }

@@ -16,7 +16,8 @@ use vfs::{Attributes, Call, Found, Listing, Node, NodeKind, Profile, Standing, T
 
 use super::walk::{Met, Walk};
 use crate::body::{Body, Frames};
-use crate::content::send::PIECE;
+use crate::content::protect_evidence;
+use crate::content::send::{PIECE, Rest};
 use crate::exchange::Exchange;
 use crate::path::encode;
 use crate::refusal::{Answer, Refusal};
@@ -131,7 +132,7 @@ pub(crate) async fn answer(service: &Service, exchange: &Exchange, found: Found,
     if let Ok(value) = HeaderValue::try_from(disposition) {
         headers.insert(CONTENT_DISPOSITION, value);
     }
-    super::protect_evidence(headers);
+    protect_evidence(headers);
     Ok(uncached(response))
 }
 
@@ -153,8 +154,8 @@ struct Archive {
     names: Vec<HashMap<String, u32>>,
     manifest: Manifest,
     ready: VecDeque<Bytes>,
-    /// The file whose content is being written.
-    open: Option<Open>,
+    /// What is left of the file whose content is being written.
+    open: Option<Rest>,
     state: State,
 }
 
@@ -163,12 +164,6 @@ enum State {
     Walking,
     Manifest,
     Over,
-}
-
-struct Open {
-    node: Node,
-    offset: u64,
-    size: u64,
 }
 
 impl Archive {
@@ -254,42 +249,24 @@ impl Archive {
         let mut head = Vec::with_capacity(1024);
         self.writer.begin(&mut head, &member);
         self.ready.push_back(head.into());
-        self.open = Some(Open { node: *node, offset: 0, size });
-        self.take(first)
+        // A version binds to its content for ever (D6): what is collected now can be read to its end.
+        let (vfs, call, known) = (self.vfs.clone(), self.call.clone(), first.attributes);
+        self.open = Some(Rest::new(vfs, *node, call, &known, 0, size, first));
+        Ok(())
     }
 
     /// The next piece of the open file.
     async fn go_on(&mut self) -> io::Result<()> {
-        let Some(open) = &self.open else { return Ok(()) };
-        if open.offset == open.size {
-            self.open = None;
-            let mut end = Vec::new();
-            self.writer.end(&mut end);
-            self.push(end);
+        let Some(open) = &mut self.open else { return Ok(()) };
+        if let Some(piece) = open.piece().await? {
+            self.writer.content(&piece);
+            self.ready.push_back(piece);
             return Ok(());
         }
-        let length = u32::try_from((open.size - open.offset).min(u64::from(PIECE))).unwrap_or(PIECE);
-        let data =
-            self.vfs.read_collected(&open.node, open.offset, length, &self.call).await.map_err(io::Error::other)?;
-        if data.attributes.size != Some(open.size) {
-            return Err(io::Error::other("the content changed while it was being sent"));
-        }
-        if data.is_empty() {
-            return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the content ended before its length"));
-        }
-        self.take(data)
-    }
-
-    fn take(&mut self, data: vfs::Data) -> io::Result<()> {
-        let Some(open) = &mut self.open else { return Ok(()) };
-        for segment in data.segments.into_iter().filter(|segment| !segment.is_empty()) {
-            open.offset += segment.len() as u64;
-            if open.offset > open.size {
-                return Err(io::Error::new(io::ErrorKind::InvalidData, "the content is longer than its length"));
-            }
-            self.writer.content(&segment);
-            self.ready.push_back(segment);
-        }
+        self.open = None;
+        let mut end = Vec::new();
+        self.writer.end(&mut end);
+        self.push(end);
         Ok(())
     }
 

@@ -1,7 +1,9 @@
 //! Zip with stored members, their checksums behind them, and the 64-bit records everywhere: one way to write whatever the size.
 
-use super::Member;
 use vfs::Timestamp;
+
+use super::Member;
+use crate::dates;
 
 /// A zip that is being written.
 #[derive(Default)]
@@ -34,7 +36,7 @@ impl Zip {
     pub(super) fn begin(&mut self, out: &mut Vec<u8>, member: &Member<'_>) {
         let path = if member.is_directory { format!("{}/", member.path) } else { member.path.to_owned() };
         let start = out.len();
-        let (time, date) = dos(member.modified);
+        let (time, date) = dates::dos(member.modified);
         four(out, 0x0403_4b50);
         two(out, VERSION);
         two(out, if member.is_directory { NAMES } else { FLAGS });
@@ -86,7 +88,7 @@ impl Zip {
         }
         self.at += (out.len() - start) as u64;
         self.members += 1;
-        let (time, date) = dos(open.modified);
+        let (time, date) = dates::dos(open.modified);
         let entry = &mut self.directory;
         four(entry, 0x0201_4b50);
         two(entry, MADE_BY);
@@ -153,20 +155,6 @@ impl Zip {
 /// Paths on endpoints are shorter; one that is not ends here, and the manifest has all of it.
 fn length(path: &str) -> u16 {
     u16::try_from(path.len()).unwrap_or(u16::MAX)
-}
-
-/// The clock of 1980, in UTC.
-fn dos(time: Option<Timestamp>) -> (u16, u16) {
-    let first = (0, 1 << 5 | 1);
-    let Some(date) = time.and_then(|time| time::OffsetDateTime::from_unix_timestamp(time.seconds).ok()) else {
-        return first;
-    };
-    let Ok(years) = u16::try_from(date.year() - 1980) else { return first };
-    if years > 127 {
-        return first;
-    }
-    let clock = u16::from(date.hour()) << 11 | u16::from(date.minute()) << 5 | u16::from(date.second() / 2);
-    (clock, years << 9 | u16::from(u8::from(date.month())) << 5 | u16::from(date.day()))
 }
 
 fn two(out: &mut Vec<u8>, value: u16) {
