@@ -7,9 +7,31 @@ use serde_json::json;
 
 use crate::support::chromium::{self, Chromium};
 use crate::support::gateway::{Gateway, url_path};
+use crate::support::http::Http;
 use crate::support::propfind;
 use crate::support::skip::skip_if;
 use crate::support::tree::Tree;
+
+/// A browser before a gateway that has the endpoint of a tree.
+struct Desk {
+    gateway: Gateway,
+    http: Http,
+    browser: Chromium,
+    hostname: String,
+    /// The endpoint's root.
+    path: String,
+}
+
+impl Desk {
+    fn before(tree: &Tree, scripts: bool) -> Desk {
+        let gateway = Gateway::demo(&[tree.path()]);
+        let client = gateway.endpoint(tree.path());
+        let http = gateway.http();
+        let browser = Chromium::start(&http, scripts);
+        let path = url_path(&client, b"") + "/";
+        Desk { gateway, http, browser, hostname: client.hostname, path }
+    }
+}
 
 /// The text of a row's state.
 fn state_of(name: &str) -> String {
@@ -27,12 +49,10 @@ fn tick(name: &str) -> String {
 fn a_directory_that_was_never_listed_shows_its_rows_by_itself() {
     skip_if!(chromium::missing());
     let tree = Tree::small();
-    let gateway = Gateway::demo(&[tree.path()]);
-    let client = gateway.endpoint(tree.path());
-    let mut browser = Chromium::start(&gateway.http(), true);
+    let Desk { mut browser, hostname, path, gateway: _gateway, .. } = Desk::before(&tree, true);
     browser.open("/");
-    browser.until_said(&client.hostname);
-    browser.open(&(url_path(&client, b"") + "/"));
+    browser.until_said(&hostname);
+    browser.open(&path);
     browser.until_said("readme.txt");
     browser.until("performance.getEntriesByType('navigation').length === 1");
     assert_eq!(browser.value("document.querySelectorAll('th[aria-sort]').length"), 6);
@@ -43,13 +63,9 @@ fn a_directory_that_was_never_listed_shows_its_rows_by_itself() {
 fn what_is_picked_is_collected_after_its_price_and_its_state_changes_by_itself() {
     skip_if!(chromium::missing());
     let tree = Tree::small();
-    let gateway = Gateway::demo(&[tree.path()]);
-    let client = gateway.endpoint(tree.path());
-    let http = gateway.http();
-    let path = url_path(&client, b"") + "/";
+    let Desk { gateway, http, mut browser, path, .. } = Desk::before(&tree, true);
     propfind::list(&http, &path);
     let before = gateway.control().flows();
-    let mut browser = Chromium::start(&http, true);
     browser.open(&path);
     browser.click(&tick("readme.txt"));
     browser.until_said("1 selected");
@@ -74,13 +90,9 @@ fn what_is_picked_is_collected_after_its_price_and_its_state_changes_by_itself()
 fn keys_move_filter_and_go_up() {
     skip_if!(chromium::missing());
     let tree = Tree::small();
-    let gateway = Gateway::demo(&[tree.path()]);
-    let client = gateway.endpoint(tree.path());
-    let http = gateway.http();
-    let path = url_path(&client, b"") + "/";
+    let Desk { gateway: _gateway, http, mut browser, path, .. } = Desk::before(&tree, true);
     propfind::list(&http, &path);
     propfind::list(&http, &format!("{path}documents/"));
-    let mut browser = Chromium::start(&http, true);
     browser.open(&path);
     browser.until("!!document.querySelector('#every')");
     let focused = "document.activeElement.innerText";
@@ -109,11 +121,7 @@ fn keys_move_filter_and_go_up() {
 fn everything_works_without_scripts() {
     skip_if!(chromium::missing());
     let tree = Tree::small();
-    let gateway = Gateway::demo(&[tree.path()]);
-    let client = gateway.endpoint(tree.path());
-    let http = gateway.http();
-    let path = url_path(&client, b"") + "/";
-    let mut browser = Chromium::start(&http, false);
+    let Desk { gateway: _gateway, mut browser, path, .. } = Desk::before(&tree, false);
     // It was never listed: the page loads itself again until the rows are there.
     browser.open(&path);
     browser.until_said("readme.txt");
@@ -138,13 +146,9 @@ fn evidence_never_runs_and_nothing_is_fetched_from_elsewhere() {
         "<img src=x onerror=alert(1)>.svg",
         b"<svg xmlns='http://www.w3.org/2000/svg' onload='document.title=1'/>",
     );
-    let gateway = Gateway::demo(&[tree.path()]);
-    let client = gateway.endpoint(tree.path());
-    let http = gateway.http();
-    let path = url_path(&client, b"") + "/";
+    let Desk { gateway: _gateway, http, mut browser, path, .. } = Desk::before(&tree, true);
     propfind::list(&http, &path);
     assert_eq!(http.get(&format!("{path}evil.html")).status, 200);
-    let mut browser = Chromium::start(&http, true);
     browser.open(&path);
     browser.until_said("<img src=x onerror=alert(1)>.svg");
     assert_eq!(browser.value("document.querySelectorAll('main img, main svg, main script').length"), 0);
@@ -161,13 +165,9 @@ fn evidence_never_runs_and_nothing_is_fetched_from_elsewhere() {
 fn a_collection_that_does_not_end_is_seen_and_can_be_cancelled() {
     skip_if!(chromium::missing());
     let tree = Tree::small();
-    let gateway = Gateway::demo(&[tree.path()]);
-    let client = gateway.endpoint(tree.path());
-    let http = gateway.http();
-    let path = url_path(&client, b"") + "/";
+    let Desk { gateway, http, mut browser, path, .. } = Desk::before(&tree, true);
     propfind::list(&http, &path);
     gateway.control().ask(&json!({ "fault": { "stall_next_flows": 1 } }));
-    let mut browser = Chromium::start(&http, true);
     let page = format!("{path}readme.txt?info=1");
     browser.open(&page);
     browser.until_said("not collected");

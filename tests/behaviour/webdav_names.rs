@@ -92,6 +92,12 @@ fn assert_same(disk: &Files, seen: &Files, except: impl Fn(&str) -> bool) {
     assert!(lost.is_empty(), "did not come: {lost:?}");
 }
 
+/// What a client saved under the number of each name.
+fn numbered(folder: &Path) -> Files {
+    let names = odd_names().into_iter().enumerate();
+    names.map(|(number, name)| (name, fs::read(folder.join(number.to_string())).unwrap())).collect()
+}
+
 #[test]
 fn rclone_copies_and_mounts_every_name() {
     skip_if!(missing(&["rclone"]));
@@ -126,11 +132,7 @@ fn curl_gets_every_name() {
     let mut command = Command::new("curl");
     command.args(["-sS", "--fail", "--globoff", "-K"]).arg(&configuration).current_dir(&got);
     process::run(&mut command, LIMIT).expect("curl");
-    let seen = odd_names()
-        .into_iter()
-        .enumerate()
-        .map(|(number, name)| (name, fs::read(got.join(number.to_string())).unwrap()));
-    assert_same(&odd.disk(), &seen.collect(), |_| false);
+    assert_same(&odd.disk(), &numbered(&got), |_| false);
 }
 
 #[test]
@@ -190,11 +192,7 @@ fn gio_lists_and_copies_every_name() {
     for name in odd_names() {
         assert!(listed.contains(&name), "not listed: {:?}", String::from_utf8_lossy(&name));
     }
-    let seen = odd_names()
-        .into_iter()
-        .enumerate()
-        .map(|(number, name)| (name, fs::read(got.join(number.to_string())).unwrap()));
-    assert_same(&odd.disk(), &seen.collect(), |_| false);
+    assert_same(&odd.disk(), &numbered(&got), |_| false);
 }
 
 #[test]

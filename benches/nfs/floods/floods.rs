@@ -1,15 +1,14 @@
 //! The floods. Each keeps a rate, so that what is measured is the gateway and not two programs that fight for the processors.
 
 use std::collections::VecDeque;
-use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpSocket, TcpStream};
 
 use crate::call::{self, Handle};
+use crate::flood::{Pace, connect};
 use crate::scene::Scene;
 
 /// Half-open connections in all, and how many of them are kept open at this end.
@@ -177,35 +176,4 @@ fn list_call(xid: u32, directory: &Handle) -> Vec<u8> {
     arguments.extend([0; 16]);
     arguments.extend(4096_u32.to_be_bytes());
     call::message(xid, call::NFS, 16, &arguments)
-}
-
-/// From one of many addresses, as many machines would: one address has only so many ports, and so many connections.
-async fn connect(to: SocketAddr, number: u32) -> std::io::Result<TcpStream> {
-    let [low, high] = [number % 50 + 2, 1].map(|part| u8::try_from(part).expect("a byte"));
-    let socket = TcpSocket::new_v4()?;
-    socket.bind(SocketAddr::from((Ipv4Addr::new(127, 0, high, low), 0)))?;
-    socket.connect(to).await
-}
-
-/// So many turns a second, numbered.
-struct Pace {
-    started: Instant,
-    rate: u32,
-    turn: u32,
-}
-
-impl Pace {
-    fn new(rate: u32) -> Pace {
-        Pace { started: Instant::now(), rate, turn: 0 }
-    }
-
-    async fn next(&mut self) -> u32 {
-        let turn = self.turn;
-        self.turn += 1;
-        let due = self.started + Duration::from_secs_f64(f64::from(turn) / f64::from(self.rate));
-        if due > Instant::now() {
-            tokio::time::sleep_until(due.into()).await;
-        }
-        turn
-    }
 }

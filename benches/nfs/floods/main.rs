@@ -9,6 +9,8 @@
 #[path = "../call.rs"]
 #[allow(dead_code)]
 mod call;
+#[path = "../../floods/flood.rs"]
+mod flood;
 mod floods;
 mod scene;
 #[path = "../../../tests/behaviour/support/mod.rs"]
@@ -47,7 +49,7 @@ fn main() {
             continue;
         }
         let before = latency(&scene, TIME / 2);
-        scene.forget_peak();
+        scene.memory().forget_peak();
         let stop = Arc::new(AtomicBool::new(false));
         let (during, done) = std::thread::scope(|scope| {
             let flood = scope.spawn(|| flood(&scene, stop.clone()));
@@ -58,13 +60,13 @@ fn main() {
         });
         println!(
             "| {name} | {done} | {} MB | {:.0} µs, {:.0} µs | {:.2} |",
-            scene.peak_kib() / 1024,
+            scene.memory().peak_kib() / 1024,
             during.0,
             during.1,
             during.0 / before.0
         );
     }
-    println!("RSS at the end: {} MB", scene.rss_kib() / 1024);
+    println!("RSS at the end: {} MB", scene.memory().rss_kib() / 1024);
 }
 
 /// Median and 99th percentile of cached calls on one connection, one after the other, in microseconds.

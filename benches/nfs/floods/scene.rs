@@ -10,6 +10,7 @@ use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
 use crate::call::{Connection, Handle, Reply};
+use crate::flood::Memory;
 use crate::support::gateway::{Gateway, Start};
 
 const HOST: &str = "127.0.0.1";
@@ -79,23 +80,9 @@ impl Scene {
         (0..DIRECTORIES).map(handle).collect()
     }
 
-    pub fn rss_kib(&self) -> u64 {
-        self.memory("VmRSS:")
-    }
-
-    /// The largest RSS since [`Scene::forget_peak`].
-    pub fn peak_kib(&self) -> u64 {
-        self.memory("VmHWM:")
-    }
-
-    pub fn forget_peak(&self) {
-        fs::write(format!("/proc/{}/clear_refs", self.gateway.pid()), b"5").expect("resetting the peak");
-    }
-
-    fn memory(&self, field: &str) -> u64 {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.gateway.pid())).unwrap();
-        let line = status.lines().find_map(|line| line.strip_prefix(field)).expect("a process of Linux");
-        line.split_whitespace().next().unwrap().parse().unwrap()
+    /// The memory of the gateway.
+    pub fn memory(&self) -> Memory {
+        Memory(self.gateway.pid())
     }
 }
 

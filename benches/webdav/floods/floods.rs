@@ -1,14 +1,14 @@
 //! The floods. Each keeps a rate, so that what is measured is the gateway and not two programs that fight for the processors.
 
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpSocket, TcpStream};
+use tokio::net::TcpStream;
 
+use crate::flood::{Pace, connect};
 use crate::http::Connection;
 use crate::scene::{Scene, UNLISTED};
 
@@ -168,35 +168,4 @@ pub fn held(scene: &Scene, stop: Arc<AtomicBool>) -> String {
 /// What every request needs.
 fn fields(scene: &Scene) -> String {
     format!("Host: {}\r\nAuthorization: {}\r\n", scene.address(), scene.authorization)
-}
-
-/// From one of many addresses, as many machines would: one address has only so many ports.
-async fn connect(to: SocketAddr, number: u32) -> io::Result<TcpStream> {
-    let [low, high] = [number % 50 + 2, 1].map(|part| u8::try_from(part).expect("a byte"));
-    let socket = TcpSocket::new_v4()?;
-    socket.bind(SocketAddr::from((Ipv4Addr::new(127, 0, high, low), 0)))?;
-    socket.connect(to).await
-}
-
-/// So many turns a second, numbered.
-struct Pace {
-    started: Instant,
-    rate: u32,
-    turn: u32,
-}
-
-impl Pace {
-    fn new(rate: u32) -> Pace {
-        Pace { started: Instant::now(), rate, turn: 0 }
-    }
-
-    async fn next(&mut self) -> u32 {
-        let turn = self.turn;
-        self.turn += 1;
-        let due = self.started + Duration::from_secs_f64(f64::from(turn) / f64::from(self.rate));
-        if due > Instant::now() {
-            tokio::time::sleep_until(due.into()).await;
-        }
-        turn
-    }
 }

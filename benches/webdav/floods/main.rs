@@ -7,6 +7,8 @@
 #![allow(clippy::disallowed_methods)]
 
 mod fan_out;
+#[path = "../../floods/flood.rs"]
+mod flood;
 mod floods;
 #[path = "../http.rs"]
 #[allow(dead_code)]
@@ -51,7 +53,7 @@ fn main() {
             continue;
         }
         let before = fan_out::measure(&scene, TIME / 2);
-        scene.forget_peak();
+        scene.memory().forget_peak();
         let stop = Arc::new(AtomicBool::new(false));
         let (during, done) = std::thread::scope(|scope| {
             let flood = scope.spawn(|| flood(&scene, stop.clone()));
@@ -62,7 +64,7 @@ fn main() {
         });
         println!(
             "| {name} | {done} | {} MB | {:.1} ms, {:.1} ms | {:.2} | {} of {} |",
-            scene.peak_kib() / 1024,
+            scene.memory().peak_kib() / 1024,
             during.median,
             during.worst,
             during.median / before.median,
@@ -70,5 +72,5 @@ fn main() {
             during.made
         );
     }
-    println!("RSS at the end: {} MB", scene.rss_kib() / 1024);
+    println!("RSS at the end: {} MB", scene.memory().rss_kib() / 1024);
 }

@@ -8,6 +8,7 @@ use simulator::{Config, EndpointConfig, Simulator, Timing};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
+use crate::flood::Memory;
 use crate::http::{Connection, Target};
 use crate::support::gateway::{Gateway, Start};
 
@@ -85,22 +86,8 @@ impl Scene {
         url.trim_start_matches("http://").trim_end_matches('/').parse().expect("an address")
     }
 
-    pub fn rss_kib(&self) -> u64 {
-        self.memory("VmRSS:")
-    }
-
-    /// The largest RSS since [`Scene::forget_peak`].
-    pub fn peak_kib(&self) -> u64 {
-        self.memory("VmHWM:")
-    }
-
-    pub fn forget_peak(&self) {
-        fs::write(format!("/proc/{}/clear_refs", self.gateway.pid()), b"5").expect("resetting the peak");
-    }
-
-    fn memory(&self, field: &str) -> u64 {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.gateway.pid())).unwrap();
-        let line = status.lines().find_map(|line| line.strip_prefix(field)).expect("a process of Linux");
-        line.split_whitespace().next().unwrap().parse().unwrap()
+    /// The memory of the gateway.
+    pub fn memory(&self) -> Memory {
+        Memory(self.gateway.pid())
     }
 }
